@@ -1,0 +1,47 @@
+# `make demo` and `make test` need Python 3.11 or newer and a package registry, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# On Linux a plain "pip install torch" brings gigabytes of CUDA. Where this release is to be had as a CPU build, it is
+# installed first; set TORCH= to take whatever pip chooses.
+TORCH ?= torch==2.13.0
+# The oldest versions that pyproject.toml declares.
+OLDEST := torch==2.13.0 transformers==5.0.0 accelerate==1.4.0 datasets==4.0.0
+
+.PHONY: setup demo test test-oldest lint format bench clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(TORCH),$(BIN)/python -m pip install --quiet $(TORCH))
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/polysense demo
+
+test: setup
+	$(BIN)/python -m pytest --quiet -n 2
+
+# The same tests on the oldest versions, in an environment of their own.
+test-oldest:
+	$(MAKE) setup VENV=.venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet $(OLDEST)
+	.venv-oldest/bin/python -m pytest --quiet -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build demo-output .venv .venv-oldest
