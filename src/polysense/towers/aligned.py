@@ -1,0 +1,151 @@
+"""Aligned towers: a frozen text trunk, small trained adapters and a memory, aligned to one modality.
+
+They play the role of CLIP's text tower where no hub is reachable. `polysense align` trains them
+(`polysense.alignment`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from polysense.errors import PolysenseError
+from polysense.towers.embedded import EMBEDDED
+from polysense.towers.encoder import load_encoder, masked_mean, salient_states, usable_length
+from polysense.towers.memory import Memory
+from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
+
+CONFIG_FILE = "aligned_tower.json"
+WEIGHTS_FILE = "aligned_tower.safetensors"
+
+
+@dataclass(frozen=True)
+class AlignedConfig:
+    """What an aligned tower is made of.
+
+    Attributes:
+        trunk: name, hub id or folder of the frozen text model.
+        width: D, of the features of the modality.
+        rank: of the adapters.
+        entries: of the memory.
+    """
+
+    trunk: str = EMBEDDED
+    width: int = 128
+    rank: int = 32
+    entries: int = 0
+
+
+class Adapter(nn.Module):
+    """A bottleneck that starts as zero: up(gelu(down(x)))."""
+
+    def __init__(self, d_in: int, d_out: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(d_in, rank)
+        self.up = nn.Linear(rank, d_out)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(F.gelu(self.down(x)))
+
+
+class AlignedHead(nn.Module):
+    """From trunk states to features of the modality: what the memory finds, plus what the projection adds.
+
+    The query adapter decides what is asked of the memory; the projection learns what the memory cannot give. With
+    both at their start (zero) the head reads the memory with the trunk's own states.
+
+    What is read of a memory is a mean, with a large part that all texts share. `standardise` learns that part and the
+    spread around it, so that the features a tower gives are centred and of the size that layers are made for.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, d: int, width: int, rank: int, memory: Memory) -> None:
+        super().__init__()
+        self.query = Adapter(d, d, rank)
+        self.projection = Adapter(d, width, rank)
+        self.memory = memory
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, states: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(..., d) to (..., D), comparable by cosine to the features of real things; `hidden` as in `Memory`."""
+        states = F.normalize(states, dim=-1)
+        query = F.normalize(states + self.query(states), dim=-1)
+        return self.memory(query, hidden) + self.projection(states)
+
+    def features(self, states: Tensor) -> Tensor:
+        """(..., d) to (..., D), centred and scaled: what the tower gives."""
+        return (self(states) - self.centre) / self.scale
+
+    @torch.no_grad()
+    def standardise(self, states: Tensor) -> None:
+        """Learn centre and scale from token states (n, d) of the training captions."""
+        raw = self(states)
+        self.centre.copy_(raw.mean(dim=0))
+        self.scale.copy_((raw - self.centre).square().mean().sqrt().clamp(min=1e-6))
+
+
+class AlignedTower(Tower):
+    """A trunk and its head as one tower. Features of tokens and of the sentence (mean of its tokens) share a space."""
+
+    def __init__(
+        self,
+        config: AlignedConfig,
+        trunk: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        head: AlignedHead,
+        spec: str,
+    ) -> None:
+        super().__init__()
+        self.config, self.spec, self.width = config, spec, config.width
+        self.trunk, self.tokenizer, self.head = trunk, tokenizer, head
+        self.max_length = usable_length(trunk, tokenizer)
+        self.freeze()
+
+    @torch.no_grad()
+    def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
+        first = input_ids.new_zeros(len(input_ids))
+        output, saliency = salient_states(self.trunk, input_ids, attention_mask, first, layers)
+        states = output.last_hidden_state
+        pooled = self.head.features(masked_mean(states, attention_mask))
+        return TokenStates(self.head.features(states), self.candidates(input_ids, attention_mask), saliency, pooled)
+
+    def save(self, folder: Path) -> None:
+        """Write configuration and head; the trunk is named, not copied."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, folder / WEIGHTS_FILE)
+        (folder / CONFIG_FILE).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, spec: str) -> AlignedTower:
+        """Open a folder that `save` wrote.
+
+        Raises:
+            PolysenseError: a file is missing, damaged or does not fit its configuration.
+        """
+        try:
+            config = AlignedConfig(**json.loads((folder / CONFIG_FILE).read_text()))
+            weights = load_file(folder / WEIGHTS_FILE)
+        except Exception as error:
+            raise PolysenseError(f"{folder} is no readable aligned tower: {error}") from error
+        trunk = load_encoder(config.trunk)
+        d = trunk.config.hidden_size
+        memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
+        head = AlignedHead(d, config.width, config.rank, memory)
+        try:
+            head.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise PolysenseError(f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE}: {reason}") from error
+        return cls(config, trunk, load_tokenizer(config.trunk), head, spec)

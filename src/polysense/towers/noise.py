@@ -1,0 +1,41 @@
+"""Gaussian noise in the place of knowledge: the control of MaCSC Table 5."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
+
+
+class NoiseTower(Tower):
+    """Chooses the tokens that another tower chooses and gives them standard normal features.
+
+    The features depend on the whole text, and are the same whenever that text comes again: they carry nothing that
+    holds from one text to the next.
+    """
+
+    def __init__(self, chooser: Tower, spec: str) -> None:
+        super().__init__()
+        self.chooser, self.spec = chooser, spec
+        self.width, self.max_length, self.tokenizer = chooser.width, chooser.max_length, chooser.tokenizer
+        self.joins_pairs = chooser.joins_pairs
+        self.freeze()
+
+    @torch.no_grad()
+    def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
+        chosen = self.chooser.encode(input_ids, attention_mask, layers)
+        noise = torch.zeros_like(chosen.states)
+        for row, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
+            generator = torch.Generator().manual_seed(_seed(ids[mask].tolist()))
+            length = int(mask.sum())
+            noise[row, mask] = torch.randn(length, self.width, generator=generator).to(noise)
+        pooled = noise.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True) ** 0.5
+        return TokenStates(noise, chosen.candidates, chosen.saliency, pooled)
+
+
+def _seed(ids: list[int]) -> int:
+    seed = len(ids)
+    for token_id in ids:
+        seed = (seed * 1_000_003 + token_id) % (1 << 61)
+    return seed
