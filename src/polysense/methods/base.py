@@ -1,0 +1,79 @@
+"""A method is three choices over the same data: interaction, combination and regulariser.
+
+    interaction   text states and prototypes -> enhanced features -> one representation r[m] a modality
+    combination   representations -> prediction
+    regulariser   what else the loss asks
+
+Each choice is a module that knows nothing of the other two, so an ablation swaps one of them and nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from polysense.modality import TEXT, Blocks
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a choice needs to know to build its weights.
+
+    Attributes:
+        hidden: d, width of the backbone.
+        widths: d_m by auxiliary modality, in the papers' order.
+    """
+
+    hidden: int
+    widths: Mapping[str, int]
+
+    @property
+    def modalities(self) -> list[str]:
+        """All modalities, text first: the set M of the papers."""
+        return [TEXT, *self.widths]
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """Token states of the backbone.
+
+    Attributes:
+        states: (B, L, d).
+        mask: (B, L) bool, real tokens.
+        pooling: how the backbone makes one vector of them: "first", "mean" or "last" token.
+    """
+
+    states: Tensor
+    mask: Tensor
+    pooling: str
+
+
+class Interaction(nn.Module, ABC):
+    """Choice 1: how modalities meet the text."""
+
+    @abstractmethod
+    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+        """One representation r[m] (B, d) for the text and for each modality that the interaction offers."""
+
+
+class Combination(nn.Module, ABC):
+    """Choice 2: from representations to a prediction."""
+
+    @abstractmethod
+    def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The prediction as the target scores it, and the logits of each modality alone."""
+
+
+class Regulariser(nn.Module, ABC):
+    """Choice 3: what else the loss asks."""
+
+    name: str
+
+    @abstractmethod
+    def forward(
+        self, representations: Mapping[str, Tensor], modality_logits: Mapping[str, Tensor], labels: Tensor
+    ) -> Tensor:
+        """A scalar, already weighted."""

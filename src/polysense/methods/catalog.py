@@ -1,0 +1,136 @@
+"""The named methods, each three choices, and the choices by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from inspect import signature
+from typing import Any
+
+from polysense.errors import PolysenseError
+from polysense.methods.base import Combination, Interaction, Regulariser, Sizes
+from polysense.methods.macsc.contrast import SelfBalancingContrast
+from polysense.methods.macsc.enhancement import CrossModalAttention
+from polysense.methods.macsc.fusion import LateFusion
+from polysense.methods.plain import Concatenation, NoInteraction, TextOnly
+from polysense.methods.targets import Target
+
+INTERACTIONS: dict[str, Callable[..., Interaction]] = {
+    "none": NoInteraction,
+    "cross_attention": CrossModalAttention,
+}
+COMBINATIONS: dict[str, Callable[..., Combination]] = {
+    "text": TextOnly,
+    "concatenation": Concatenation,
+    "late_fusion": LateFusion,
+}
+REGULARISERS: dict[str, Callable[..., Regulariser] | None] = {
+    "none": None,
+    "self_balancing": SelfBalancingContrast,
+}
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Which choices a method makes.
+
+    Attributes:
+        name: "text", "mpb", "macsc", ..., the name that tables print.
+        interaction, combination, regulariser: names in this module's dictionaries.
+        options: keyword arguments by choice ("interaction", "combination", "regulariser").
+    """
+
+    name: str
+    interaction: str
+    combination: str
+    regulariser: str = "none"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for choice, known in _CHOICES.items():
+            chosen = getattr(self, choice)
+            if chosen not in known:
+                raise PolysenseError(f"unknown {choice} {chosen!r}: one of {', '.join(known)}")
+            allowed = _options(known[chosen])
+            for option in self.options.get(choice, {}):
+                if option not in allowed:
+                    names = ", ".join(sorted(allowed)) or "none"
+                    raise PolysenseError(f"{choice} {chosen!r} has no option {option!r}; its options: {names}")
+        if self.combination == "text" and self.regulariser != "none":
+            raise PolysenseError(
+                f"regulariser {self.regulariser!r} compares the predictions of modalities, combination 'text' makes "
+                "one of the text alone: choose another combination, or regulariser 'none' with it"
+            )
+
+    @property
+    def multimodal(self) -> bool:
+        """Whether the method looks at prototypes at all."""
+        return self.combination != "text" or self.interaction != "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def with_options(self, options: Mapping[str, Any]) -> MethodConfig:
+        """The method with some of its choices' options set; each option goes to the choice that has it.
+
+        Raises:
+            PolysenseError: no choice of this method has an option of that name.
+        """
+        merged = {choice: dict(values) for choice, values in self.options.items()}
+        for option, value in options.items():
+            owners = [c for c, known in _CHOICES.items() if option in _options(known[getattr(self, c)])]
+            if not owners:
+                available = sorted(o for c, known in _CHOICES.items() for o in _options(known[getattr(self, c)]))
+                names = ", ".join(available) or "none"
+                raise PolysenseError(f"method {self.name!r} has no option {option!r}; its options: {names}")
+            for choice in owners:
+                merged.setdefault(choice, {})[option] = value
+        return replace(self, options=merged)
+
+    def build_interaction(self, sizes: Sizes) -> Interaction:
+        return INTERACTIONS[self.interaction](sizes, **self.options.get("interaction", {}))
+
+    def build_combination(self, sizes: Sizes, target: Target) -> Combination:
+        return COMBINATIONS[self.combination](sizes, target, **self.options.get("combination", {}))
+
+    def build_regulariser(self, sizes: Sizes, target: Target) -> Regulariser | None:
+        builder = REGULARISERS[self.regulariser]
+        return builder(sizes, target, **self.options.get("regulariser", {})) if builder else None
+
+
+_CHOICES: dict[str, Mapping[str, Any]] = {
+    "interaction": INTERACTIONS,
+    "combination": COMBINATIONS,
+    "regulariser": REGULARISERS,
+}
+
+
+def _options(builder: Callable[..., Any] | None) -> set[str]:
+    return set(signature(builder).parameters) - {"sizes", "target"} if builder else set()
+
+
+METHODS: dict[str, MethodConfig] = {
+    method.name: method
+    for method in (
+        MethodConfig("text", "none", "text"),
+        MethodConfig("mpb", "none", "concatenation"),
+        MethodConfig("macsc", "cross_attention", "late_fusion", "self_balancing"),
+    )
+}
+
+
+def method_config(name: str, **swapped: str | None) -> MethodConfig:
+    """A named method, with choices swapped: `method_config("macsc", regulariser="none")` is Table 4's ablation.
+
+    A swapped method's name says so: "macsc(regulariser=none)".
+
+    Raises:
+        PolysenseError: the method or the choice is unknown.
+    """
+    if name not in METHODS:
+        raise PolysenseError(f"unknown method {name!r}: one of {', '.join(METHODS)}")
+    changes = {choice: value for choice, value in swapped.items() if value is not None}
+    if not changes:
+        return METHODS[name]
+    suffix = ",".join(f"{choice}={value}" for choice, value in changes.items())
+    return replace(METHODS[name], name=f"{name}({suffix})", **changes)  # type: ignore[arg-type]

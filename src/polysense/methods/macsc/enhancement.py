@@ -1,0 +1,67 @@
+"""Semantic concept enhancement: text and prototypes attend to one another (MaCSC Eq. 2-3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from polysense.methods.base import Interaction, Sizes, TextStates
+from polysense.methods.plain import Projection
+from polysense.methods.pooling import pool
+from polysense.modality import TEXT, Blocks
+
+Stack = Literal["each", "joint"]
+
+
+class CrossModalAttention(Interaction):
+    """Attention over the stack E = [text; prototypes], query, key and value matrices shared by both (Eq. 2).
+
+    Expanded (Eq. 3), each side attends to itself and to the other. The text is stacked with one modality at a time
+    ("each", the paper's stack) or with all at once ("joint"). Padding is masked on both sides. r[m] is the mean of
+    modality m's enhanced prototypes; the text's own r pools its enhanced states, averaged over the stacks.
+
+    Args:
+        sizes: d and the widths d_m.
+        heads: attention heads.
+        stack: "each" or "joint".
+        residual: adds the states before the attention to those after it. Eq. 2 prints no residual path.
+
+    Raises:
+        ValueError: d is not a multiple of the number of heads.
+    """
+
+    def __init__(self, sizes: Sizes, heads: int = 8, stack: Stack = "each", residual: bool = False) -> None:
+        super().__init__()
+        if sizes.hidden % heads:
+            raise ValueError(f"a width of {sizes.hidden} cannot be split into {heads} heads")
+        self.heads, self.stack, self.residual = heads, stack, residual
+        self.project = Projection(sizes)
+        self.query, self.key, self.value = (nn.Linear(sizes.hidden, sizes.hidden, bias=False) for _ in range(3))
+
+    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+        prototypes = {m: self.project(m, block.features) for m, block in blocks.items()}
+        stacks = [list(blocks)] if self.stack == "joint" else [[m] for m in blocks]
+        texts, representations = [], {}
+        for modalities in stacks:
+            parts = [text.states, *(prototypes[m] for m in modalities)]
+            masks = [text.mask, *(blocks[m].mask for m in modalities)]
+            enhanced = self.attend(torch.cat(parts, dim=1), torch.cat(masks, dim=1))
+            enhanced_text, *enhanced_prototypes = enhanced.split([part.shape[1] for part in parts], dim=1)
+            texts.append(pool(enhanced_text, text.mask, text.pooling))
+            for modality, states in zip(modalities, enhanced_prototypes, strict=True):
+                representations[modality] = pool(states, blocks[modality].mask, "mean")
+        return {TEXT: torch.stack(texts).mean(dim=0), **representations}
+
+    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Eq. 2 for one stack: (B, L + K, d) and (B, L + K) to the enhanced (B, L + K, d)."""
+        batch, length, width = states.shape
+        q, k, v = (
+            layer(states).view(batch, length, self.heads, -1).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        enhanced = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
+        enhanced = enhanced.transpose(1, 2).reshape(batch, length, width)
+        return states + enhanced if self.residual else enhanced

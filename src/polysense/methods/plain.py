@@ -1,0 +1,75 @@
+"""The plain choices: what is left of a method when a part is taken away, and what the baselines are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from polysense.methods.base import Combination, Interaction, Sizes, TextStates
+from polysense.methods.pooling import pool
+from polysense.methods.targets import Target
+from polysense.modality import TEXT, Blocks
+
+
+class Projection(nn.Module):
+    """Maps the prototypes of each modality to the backbone's width, one linear layer a modality."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict({m: nn.Linear(width, sizes.hidden) for m, width in sizes.widths.items()})
+
+    def forward(self, modality: str, features: Tensor) -> Tensor:
+        """(B, K, d_m) to (B, K, d)."""
+        return self.layers[modality](features)
+
+
+class NoInteraction(Interaction):
+    """Modalities do not meet: the pooled text, and the mean of each modality's projected prototypes."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.project = Projection(sizes)
+
+    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+        representations = {TEXT: pool(text.states, text.mask, text.pooling)}
+        for modality, block in blocks.items():
+            representations[modality] = pool(self.project(modality, block.features), block.mask, "mean")
+        return representations
+
+
+class TextOnly(Combination):
+    """The text's representation through one linear layer; other modalities are ignored ("+None" in the papers)."""
+
+    def __init__(self, sizes: Sizes, target: Target) -> None:
+        super().__init__()
+        self.target = target
+        self.head = nn.Linear(sizes.hidden, target.outputs)
+
+    def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.head(representations[TEXT])
+        return self.target.mix(logits[:, None], logits.new_zeros(1)), {TEXT: logits}
+
+
+class Concatenation(Combination):
+    """All representations side by side through one linear layer (MASE section 3.1: the proxy baseline, MPB).
+
+    A modality alone is what the layer says of it with the others at zero.
+    """
+
+    def __init__(self, sizes: Sizes, target: Target) -> None:
+        super().__init__()
+        self.target = target
+        self.modalities = sizes.modalities
+        self.head = nn.Linear(len(self.modalities) * sizes.hidden, target.outputs)
+
+    def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.head(torch.cat([representations[m] for m in self.modalities], dim=-1))
+        columns = self.head.weight.split(self.head.in_features // len(self.modalities), dim=1)
+        alone = {
+            m: F.linear(representations[m], weight, self.head.bias)
+            for m, weight in zip(self.modalities, columns, strict=True)
+        }
+        return self.target.mix(logits[:, None], logits.new_zeros(1)), alone

@@ -1,0 +1,70 @@
+"""The configuration of a Polysense model: backbone, method, modalities and target, all plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from transformers import AutoConfig, PretrainedConfig
+
+from polysense.methods.base import Sizes
+from polysense.methods.catalog import METHODS, MethodConfig
+from polysense.methods.targets import ClassTarget, Target, ValueTarget
+from polysense.modality import modality_order
+
+
+class PolysenseConfig(PretrainedConfig):
+    """What a Polysense model is made of.
+
+    Args:
+        backbone: the configuration of the text model, as a dictionary with its `model_type`.
+        pooling: how the backbone makes one vector of a text: "first", "mean" or "last".
+        method: a `MethodConfig` as a dictionary.
+        widths: d_m of each auxiliary modality's prototypes; put in the papers' order.
+        target: {"kind": "classification", "frequency": [...]} or {"kind": "regression", ...} with the arguments of
+            `ValueTarget`.
+        dropout: on every representation r[m].
+    """
+
+    model_type = "polysense"
+    # What the Trainer leaves out of the predictions it collects.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["losses", "modality_logits", "representations"]
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any] | None = None,
+        pooling: str = "first",
+        method: Mapping[str, Any] | None = None,
+        widths: Mapping[str, int] | None = None,
+        target: Mapping[str, Any] | None = None,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        self.backbone = dict(backbone or {"model_type": "bert"})
+        self.pooling = pooling
+        self.method = dict(method or METHODS["text"].to_dict())
+        # Saving sorts the keys of a configuration, and the weights of modalities are stored by their place.
+        self.widths = {m: (widths or {})[m] for m in modality_order(widths or {})}
+        self.target = dict(target or {"kind": "classification", "frequency": [0.5, 0.5]})
+        self.dropout = dropout
+        super().__init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """d, the width of the backbone."""
+        config = self.backbone_config()
+        return int(getattr(config, "hidden_size", None) or config.d_model)
+
+    def backbone_config(self) -> PretrainedConfig:
+        settings = dict(self.backbone)
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+    def method_config(self) -> MethodConfig:
+        return MethodConfig(**self.method)
+
+    def sizes(self) -> Sizes:
+        return Sizes(self.hidden_size, self.widths)
+
+    def build_target(self) -> Target:
+        settings = dict(self.target)
+        return ClassTarget(**settings) if settings.pop("kind") == "classification" else ValueTarget(**settings)

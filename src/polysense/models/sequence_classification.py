@@ -1,0 +1,136 @@
+"""Classification and regression of a text, or a pair of texts, by any method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from polysense.errors import PolysenseError
+from polysense.methods.base import TextStates
+from polysense.modality import PrototypeBlock
+from polysense.models.backbone import load_backbone
+from polysense.models.configuration import PolysenseConfig
+
+
+@dataclass
+class PolysenseOutput(ModelOutput):
+    """What a Polysense model gives.
+
+    Attributes:
+        loss: L (MaCSC Eq. 14), where labels were given.
+        logits: (B, C) log-probabilities, or (B,) values in the unit of the labels.
+        losses: the terms of the loss by name, before they are added.
+        modality_logits: (B, C) or (B, 1) logits of each modality alone, where the method has them.
+        representations: r[m], (B, d) by modality.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    losses: dict[str, Tensor] | None = None
+    modality_logits: dict[str, Tensor] | None = None
+    representations: dict[str, Tensor] | None = None
+
+
+class PolysenseForSequenceClassification(PreTrainedModel):
+    """A text backbone and a method's three choices.
+
+    Inputs beside the backbone's own: `prototypes`, {modality: (B, K, d_m)}, and `prototype_masks`,
+    {modality: (B, K)}, as `PolysenseProcessor` makes them; `labels` (B,).
+    """
+
+    config_class = PolysenseConfig
+    config: PolysenseConfig
+    base_model_prefix = "backbone"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: PolysenseConfig) -> None:
+        super().__init__(config)
+        method, sizes, target = config.method_config(), config.sizes(), config.build_target()
+        if method.multimodal and not config.widths:
+            raise PolysenseError(f"method {method.name!r} needs prototypes: give at least one modality a tower")
+        self.backbone = AutoModel.from_config(config.backbone_config())
+        self.target = target
+        self.interaction = method.build_interaction(sizes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.combination = method.build_combination(sizes, target)
+        self.regulariser = method.build_regulariser(sizes, target)
+        self.post_init()
+
+    @classmethod
+    def from_backbone(cls, source: str, config: PolysenseConfig) -> Self:
+        """A model to fine-tune: the method fresh, the backbone pretrained.
+
+        Args:
+            source: a name, a hub id or a folder.
+            config: its `backbone` and `pooling` are set from what is found there.
+        """
+        backbone, config.pooling = load_backbone(source)
+        config.backbone = backbone.config.to_dict()
+        model = cls(config)
+        model.backbone = backbone
+        return model
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Start the method's layers with Glorot's variance, which keeps the size of what passes through them.
+
+        Hugging Face's default, a deviation of 0.02, is made for the layers of a transformer with residual paths.
+        """
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        prototypes: Mapping[str, Tensor] | None = None,
+        prototype_masks: Mapping[str, Tensor] | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> PolysenseOutput:
+        inputs = {k: v for k, v in kwargs.items() if k in _BACKBONE_INPUTS}
+        states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        mask = (
+            attention_mask.bool() if attention_mask is not None else torch.ones_like(states[..., 0], dtype=torch.bool)
+        )
+        blocks = self._blocks(prototypes or {}, prototype_masks or {})
+        representations = {
+            m: self.dropout(r)
+            for m, r in self.interaction(TextStates(states, mask, self.config.pooling), blocks).items()
+        }
+        prediction, modality_logits = self.combination(representations)
+        losses: dict[str, Tensor] = {}
+        if labels is not None:
+            losses["prediction"] = self.target.loss(prediction, labels)
+            if self.regulariser is not None:
+                losses[self.regulariser.name] = self.regulariser(representations, modality_logits, labels)
+        return PolysenseOutput(
+            loss=torch.stack(list(losses.values())).sum() if losses else None,
+            logits=prediction,
+            losses={name: loss.detach() for name, loss in losses.items()},
+            modality_logits=modality_logits,
+            representations=representations,
+        )
+
+    def _blocks(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, PrototypeBlock]:
+        missing = [m for m in self.config.widths if m not in features or m not in masks]
+        if missing:
+            raise ValueError(
+                f"no prototypes of {', '.join(missing)} were given: let PolysenseProcessor make the inputs"
+            )
+        # `BatchEncoding.to` moves tensors, not dictionaries of them.
+        return {
+            m: PrototypeBlock(features[m].to(self.device, self.dtype), masks[m].to(self.device))
+            for m in self.config.widths
+        }
+
+
+_BACKBONE_INPUTS = ("token_type_ids", "position_ids", "inputs_embeds")
