@@ -1,0 +1,127 @@
+"""Pictures with captions, and how the user's own are read: a folder, or a table of files and captions."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from polysense.errors import PolysenseError
+from polysense.tasks.tables import near, read_table
+from polysense.text import clean
+
+PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""File names of a folder that count as pictures, in lower case."""
+
+_AROUND = " .,;:!?…–—'\"‘’“”"
+_ARTICLE = re.compile(r"^(?:a|an|the|some|another)\s+(?=\S)")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture and what it shows.
+
+    Attributes:
+        captions: at least one; the first is the main one, the others are more names of the same thing.
+        file: the picture.
+        concept: shared by pictures of the same thing (one emoji of two vendors, two stamps with one caption); held-out
+            splits and leave-one-out go by it.
+        source: "noto", "twemoji", "fluent", "stamps" (see `sources.SOURCES`) or "manifest".
+    """
+
+    captions: tuple[str, ...]
+    file: Path
+    concept: str
+    source: str
+
+
+def concept_of(caption: str) -> str:
+    """The caption as the name of its concept: "A banana." and "banana" are one.
+
+    Case is folded, a leading article, doubled blanks, quotes and punctuation at both ends go; a caption that is
+    nothing else keeps itself, in lower case.
+    """
+    folded = " ".join(unicodedata.normalize("NFKC", caption).casefold().split())
+    return _ARTICLE.sub("", folded.strip(_AROUND)).strip(_AROUND) or folded
+
+
+def load_pairs(path: Path | str) -> list[Pair]:
+    """The user's own pictures with captions.
+
+    Args:
+        path: a folder, searched with its subfolders, where `NAME.txt` beside a picture NAME.png (or another of
+            `PICTURE_ENDINGS`) has one caption a line, the main one first; pictures without are left out with a
+            warning. Or a .csv, .tsv or .jsonl table, maybe with .gz, with the columns "caption" and "file", the file
+            relative to the table's folder; several rows of one file are several captions of it, the first the main one.
+
+    Returns:
+        At least one pair, of source "manifest"; a folder's sorted by path, a table's in the order of the rows.
+
+    Raises:
+        PolysenseError: no such path, an unreadable or malformed file, a missing column, an empty caption, a picture
+            that is not there, a path that is absolute or has "..", or no pair at all.
+    """
+    path = Path(path).expanduser()
+    return _from_folder(path) if path.is_dir() else _from_table(path)
+
+
+def _from_folder(folder: Path) -> list[Pair]:
+    pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS and file.is_file())
+    if not pictures:
+        raise PolysenseError(f"{folder}: no pictures in this folder; it needs NAME.png (or .jpg, .webp) with NAME.txt")
+    captioned = [file for file in pictures if file.with_suffix(".txt").is_file()]
+    if not captioned:
+        raise PolysenseError(
+            f"{folder}: none of its {len(pictures)} pictures has a caption; write the caption of {pictures[0].name} "
+            f"to {pictures[0].stem}.txt beside it"
+        )
+    if missing := len(pictures) - len(captioned):
+        first = next(file for file in pictures if not file.with_suffix(".txt").is_file()).relative_to(folder)
+        _log.warning("%s: %d of %d pictures have no caption, e.g. %s; left out", folder, missing, len(pictures), first)
+    return [_pair(_captions_beside(file), file) for file in captioned]
+
+
+def _captions_beside(picture: Path) -> list[str]:
+    file = picture.with_suffix(".txt")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise PolysenseError(f"{file}: not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check its rights") from None
+    captions = [clean(line.strip()) for line in lines if line.strip()]
+    if not captions:
+        raise PolysenseError(f"{file}: no caption in it; write one a line, or remove the file")
+    return captions
+
+
+def _from_table(path: Path) -> list[Pair]:
+    table = read_table(path)
+    captions_of: dict[Path, list[str]] = {}
+    for row, (caption, name) in enumerate(zip(table.texts("caption"), table.texts("file"), strict=True)):
+        if not caption.strip():
+            raise PolysenseError(f"{table.where('caption', [row])}: the caption is empty; write one, or remove the row")
+        relative = PurePath(name)
+        if not relative.name or relative.is_absolute() or ".." in relative.parts:
+            raise PolysenseError(
+                f"{table.where('file', [row])}: {name!r} is not a path inside the table's folder; "
+                "give it relative to that folder, without '..'"
+            )
+        file = path.parent / relative
+        # os.path.isfile is False, not an error, for a name that no file can have.
+        if not os.path.isfile(file):
+            beside = os.listdir(file.parent) if os.path.isdir(file.parent) else []
+            raise PolysenseError(
+                f"{table.where('file', [row])}: no picture {name!r} in {path.parent}{near(relative.name, beside)}; "
+                "check the name"
+            )
+        captions_of.setdefault(file, []).append(caption.strip())
+    return [_pair(captions, file) for file, captions in captions_of.items()]
+
+
+def _pair(captions: list[str], file: Path) -> Pair:
+    return Pair(tuple(dict.fromkeys(captions)), file, concept_of(captions[0]), "manifest")
