@@ -1,0 +1,1 @@
+"""Timings beside their references; `make bench` runs them all."""

@@ -1,0 +1,5 @@
+"""`python -m polysense` is `polysense`."""
+
+from polysense.cli import main
+
+main()

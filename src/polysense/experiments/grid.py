@@ -1,0 +1,177 @@
+"""A grid of runs: tasks, methods and seeds, each cell kept on disk so that a grid goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from polysense.errors import PolysenseError
+from polysense.experiments.results import Row
+from polysense.methods.catalog import MethodConfig, method_config
+from polysense.modality import MODALITIES, TEXT
+from polysense.models import PolysenseProcessor
+from polysense.tasks import Defaults, TaskData, get_task
+from polysense.towers.embedded import EMBEDDED
+from polysense.towers.registry import open_tower
+from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune
+from polysense.training.settings import TrainingSettings
+from polysense.training.train import DEFAULT_TOWERS, evaluate_splits, sample_rows, versions
+
+_CHOICES = ("interaction", "combination", "regulariser")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of a comparison.
+
+    Attributes:
+        name: what tables print.
+        method: its choices.
+        towers: {modality: spec}.
+    """
+
+    name: str
+    method: MethodConfig
+    towers: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str, towers: Mapping[str, str] | None = None) -> Run:
+        """`METHOD[,CHOICE=VALUE][,MODALITY=TOWER][,OPTION=VALUE]...`, e.g. "macsc,image=noise" (MaCSC Table 5).
+
+        Args:
+            text: as on the command line.
+            towers: of runs that name none.
+
+        Raises:
+            PolysenseError: an unknown method, choice or option.
+        """
+        name, *assignments = text.split(",")
+        swapped: dict[str, str] = {}
+        own: dict[str, str] = {}
+        options: dict[str, Any] = {}
+        for assignment in assignments:
+            key, equals, value = assignment.partition("=")
+            if not equals:
+                raise PolysenseError(f"run {text}: write METHOD,NAME=VALUE,...")
+            if key in _CHOICES:
+                swapped[key] = value
+            elif key in MODALITIES:
+                own[key] = value
+            else:
+                options[key] = json.loads(value)
+        method = method_config(name, **swapped).with_options(options)
+        shown = f"{name}({','.join(assignments)})" if assignments else name
+        used = own or towers or dict.fromkeys(DEFAULT_TOWERS, DEFAULT_TOWERS[0])
+        return cls(shown, method, used if method.multimodal else {})
+
+    @property
+    def modalities(self) -> list[str]:
+        return [TEXT, *self.towers]
+
+
+@dataclass
+class Grid:
+    """Runs on tasks over seeds.
+
+    Attributes:
+        runs: the methods that are compared.
+        tasks: names of tasks.
+        seeds: one run a seed.
+        settings: of every run; what is not given is the task's default.
+        train_rows: training rows, drawn by the seed and so the same for every method.
+        backbone: name, hub id or folder.
+        cells: folder of finished cells; None keeps none.
+    """
+
+    runs: Sequence[Run]
+    tasks: Sequence[str]
+    seeds: Sequence[int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    train_rows: int | None = None
+    backbone: str = EMBEDDED
+    cells: Path | None = None
+    _processors: dict[str, PolysenseProcessor] = field(default_factory=dict, repr=False)
+
+    def rows(self) -> list[Row]:
+        """Run what has not been run yet, and return one row a task, test split and method."""
+        rows = []
+        bar = tqdm(total=len(self.tasks) * len(self.runs) * len(self.seeds), unit="run", desc="compare")
+        with bar:
+            for name in self.tasks:
+                task = get_task(name)
+                data = task.load()
+                for run in self.runs:
+                    cells = []
+                    for seed in self.seeds:
+                        bar.set_postfix_str(f"{name} {run.name} seed {seed}")
+                        cells.append(self.cell(data, task.defaults, run, seed))
+                        bar.update()
+                    rows += self._rows_of(data, run, cells)
+        return rows
+
+    def cell(self, data: TaskData, defaults: Defaults, run: Run, seed: int) -> dict[str, Any]:
+        """The scores (0 to 1) and seconds of one run, from disk if it was done with the very same settings."""
+        settings = TrainingSettings.for_task(defaults, **{**self.settings, "seed": seed})
+        file = self.cells / f"{self._key(data, run, settings)}.json" if self.cells else None
+        if file is not None and file.exists():
+            return dict(json.loads(file.read_text()))
+        cell, _ = self.train(data, run, settings)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            staged = file.with_suffix(".partial")
+            staged.write_text(json.dumps(cell))
+            staged.replace(file)
+        return cell
+
+    def train(self, data: TaskData, run: Run, settings: TrainingSettings) -> tuple[dict[str, Any], PolysenseTrainer]:
+        """One run, whatever is on disk: its cell and the trainer with the model."""
+        processor = self.processor(run, settings)
+        started = time.perf_counter()
+        sampled = sample_rows(data, self.train_rows, settings.seed)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = fine_tune(sampled, run.method, self.backbone, processor, settings, Path(folder), progress=True)
+            scores = evaluate_splits(trainer, sampled, processor)
+        return {"scores": scores, "seconds": time.perf_counter() - started}, trainer
+
+    def processor(self, run: Run, settings: TrainingSettings) -> PolysenseProcessor:
+        """The run's processor; runs with the same towers and reading share one, and its prototypes."""
+        key = json.dumps([dict(run.towers), settings.k, settings.max_length])
+        if key not in self._processors:
+            self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings)
+        return self._processors[key]
+
+    def _key(self, data: TaskData, run: Run, settings: TrainingSettings) -> str:
+        towers = {m: open_tower(spec).fingerprint() for m, spec in run.towers.items()}
+        contents = {name: _digest(split) for name, split in data.splits.items()}
+        parts = [run.method.to_dict(), towers, asdict(settings), self.backbone, self.train_rows, data.name, contents]
+        text = json.dumps([*parts, versions()], sort_keys=True)
+        return f"{data.name}-{run.method.name}-{settings.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def _rows_of(self, data: TaskData, run: Run, cells: Sequence[Mapping[str, Any]]) -> list[Row]:
+        splits = list(cells[0]["scores"])
+        seconds = round(sum(cell["seconds"] for cell in cells), 1)
+        return [
+            Row(
+                task=data.name if splits == ["validation"] else f"{data.name}/{split}",
+                method=run.name,
+                modalities=run.modalities,
+                metric=data.metric,
+                seeds=list(self.seeds),
+                scores=[round(100 * cell["scores"][split], 2) for cell in cells],
+                seconds=seconds,
+            )
+            for split in splits
+        ]
+
+
+def _digest(split: Dataset) -> str:
+    return hashlib.sha256(json.dumps(split.to_dict()).encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""Tables of results: scores by seed, their spread, paired tests, and the file that stands beside each table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from scipy import stats
+
+from polysense.training.folder import write_json
+from polysense.training.train import versions
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one method on one task.
+
+    Attributes:
+        task: as on the command line, with the split where a task has several tests ("coda/memory_color").
+        method: "text", "mpb", "macsc", or with what was swapped in parentheses.
+        modalities: text first.
+        metric: "accuracy" or "spearman".
+        seeds: the seeds, in the order of the scores.
+        scores: one a seed, in points of 100.
+        seconds: of training and testing, summed over the seeds.
+    """
+
+    task: str
+    method: str
+    modalities: list[str]
+    metric: str
+    seeds: list[int]
+    scores: list[float]
+    seconds: float
+    mean: float = field(init=False)
+    std: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", round(float(np.mean(self.scores)), 2))
+        spread = float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else 0.0
+        object.__setattr__(self, "std", round(spread, 2))
+
+
+def paired_test(ours: Sequence[float], reference: Sequence[float]) -> dict[str, float | None]:
+    """The difference of scores with the same seeds: mean, 95% confidence interval and p of a paired t-test.
+
+    Interval and p are None for fewer than two seeds or equal differences, where the test says nothing.
+    """
+    differences = np.asarray(ours) - np.asarray(reference)
+    result: dict[str, float | None] = {"difference": round(float(differences.mean()), 2), "low": None, "high": None}
+    result["p"] = None
+    if len(differences) > 1 and float(differences.std()) > 0:
+        test = stats.ttest_1samp(differences, 0.0)
+        interval = test.confidence_interval(0.95)
+        result |= {
+            "low": round(float(interval.low), 2),
+            "high": round(float(interval.high), 2),
+            "p": float(test.pvalue),
+        }
+    return result
+
+
+def compare_rows(rows: Sequence[Row], reference: str = "text") -> list[dict[str, Any]]:
+    """Each row against the reference method's on the same task and seeds."""
+    base = {row.task: row for row in rows if row.method == reference}
+    return [
+        {"task": row.task, "method": row.method, "against": reference, **paired_test(row.scores, base[row.task].scores)}
+        for row in rows
+        if row.method != reference and row.task in base and base[row.task].seeds == row.seeds
+    ]
+
+
+def machine() -> str:
+    """The machine that made a number, in words."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{name}, {os.cpu_count()} cores, {accelerator}"
+
+
+def save_results(file: Path, rows: Sequence[Row], command: str) -> None:
+    """Write the table's numbers as JSON: command, date, machine, versions, rows and paired tests."""
+    write_json(
+        file,
+        {
+            "command": command,
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": machine(),
+            "versions": versions(),
+            "rows": [asdict(row) for row in rows],
+            "tests": compare_rows(rows),
+        },
+    )
+
+
+def rich_table(rows: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """Rows and tests, as the JSON file has them, for the terminal."""
+    by_run = {(test["task"], test["method"]): test for test in tests}
+    table = Table("task", "method", "modalities", "metric", "mean ± std", "against text", "p", "seconds", title=title)
+    for row in rows:
+        test = by_run.get((row["task"], row["method"]), {})
+        table.add_row(
+            row["task"],
+            row["method"],
+            "+".join(row["modalities"]),
+            row["metric"],
+            f"{row['mean']:.1f} ± {row['std']:.1f}",
+            f"{test['difference']:+.1f}" if test else "",
+            f"{test['p']:.2g}" if test.get("p") is not None else "",
+            f"{row['seconds']:.0f}",
+        )
+    return table

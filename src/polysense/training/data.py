@@ -1,0 +1,50 @@
+"""A task's splits as the Trainer takes them: tokens ahead of time, prototypes looked up when a batch is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from polysense.models.processing import PolysenseProcessor
+from polysense.text import Text
+
+
+class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """The rows of a split, tokenised once."""
+
+    def __init__(self, split: Dataset, processor: PolysenseProcessor) -> None:
+        self.texts = split_texts(split)
+        self.labels = list(split["label"]) if "label" in split.column_names else None
+        self.tokens = [processor.tokenize(text) for text in self.texts]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row: dict[str, Any] = {"tokens": self.tokens[index], "text": self.texts[index]}
+        if self.labels is not None:
+            row["label"] = self.labels[index]
+        return row
+
+
+class Collator:
+    """Rows of `Samples` to the inputs of a model."""
+
+    def __init__(self, processor: PolysenseProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        batch = dict(self.processor.collate([row["tokens"] for row in rows], [row["text"] for row in rows]))
+        if "label" in rows[0]:
+            batch["labels"] = torch.tensor([row["label"] for row in rows])
+        return batch
+
+
+def split_texts(split: Dataset) -> list[Text]:
+    """The texts, or pairs of texts, of a split."""
+    if "text_pair" in split.column_names:
+        return list(zip(split["text"], split["text_pair"], strict=True))
+    return list(split["text"])

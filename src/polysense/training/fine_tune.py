@@ -1,0 +1,166 @@
+"""Fine-tuning a backbone on a task by a method, under `transformers.Trainer`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+
+from polysense.methods.catalog import MethodConfig
+from polysense.methods.targets import value_target
+from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.prototypes.extractor import Reading
+from polysense.tasks import TaskData, compute
+from polysense.training.data import Collator, Samples, split_texts
+from polysense.training.progress import ProgressBar
+from polysense.training.settings import TrainingSettings
+
+
+class PolysenseTrainer(Trainer):
+    """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs."""
+
+    def __init__(self, *args: Any, method_learning_rate: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.method_learning_rate = method_learning_rate
+        self._terms: dict[str, list[float]] = {}
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
+        if self.method_learning_rate is None:
+            return optimizer
+        trained: Any = self.model
+        of_backbone = {id(p) for p in trained.backbone.parameters()}
+        for group in list(optimizer.param_groups):
+            own = [p for p in group["params"] if id(p) not in of_backbone]
+            if own:
+                group["params"] = [p for p in group["params"] if id(p) in of_backbone]
+                rest = {k: v for k, v in group.items() if k != "params"}
+                optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
+        return optimizer
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        outputs = model(**inputs)
+        if model.training:
+            for name, value in (outputs.losses or {}).items():
+                self._terms.setdefault(f"loss_{name}", []).append(float(value))
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs:
+            logs |= {name: float(np.mean(values)) for name, values in self._terms.items()}
+            self._terms.clear()
+        super().log(logs, *args, **kwargs)
+
+
+def target_settings(data: TaskData) -> dict[str, Any]:
+    """What a model has to know of its labels: class shares (Eq. 4's pi_e), or scale and bins of values."""
+    labels = data.splits["train"]["label"]
+    if data.kind == "regression":
+        return {"kind": "regression", **value_target(labels)}
+    counts = Counter(labels)
+    names = data.label_names or ()
+    return {"kind": "classification", "frequency": [counts[i] / len(labels) for i in range(len(names))]}
+
+
+def build_model(
+    data: TaskData, method: MethodConfig, backbone: str, widths: Mapping[str, int], dropout: float
+) -> PolysenseForSequenceClassification:
+    """A fresh model of the method on a pretrained backbone, fitted to the labels of a task."""
+    labels: dict[str, Any] = {"num_labels": 1, "problem_type": "regression"}
+    if data.label_names:
+        labels = {
+            "id2label": dict(enumerate(data.label_names)),
+            "label2id": {name: i for i, name in enumerate(data.label_names)},
+            "problem_type": "single_label_classification",
+        }
+    config = PolysenseConfig(
+        method=method.to_dict(), widths=dict(widths), target=target_settings(data), dropout=dropout, **labels
+    )
+    return PolysenseForSequenceClassification.from_backbone(backbone, config)
+
+
+def build_processor(
+    method: MethodConfig, backbone: str, towers: Mapping[str, str], settings: TrainingSettings
+) -> PolysenseProcessor:
+    """The processor of a model to fine-tune; a method that looks at text alone opens no tower."""
+    used = towers if method.multimodal else {}
+    return PolysenseProcessor.from_backbone(backbone, used, Reading(k=settings.k), settings.max_length)
+
+
+def fine_tune(
+    data: TaskData,
+    method: MethodConfig,
+    backbone: str,
+    processor: PolysenseProcessor,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    save_epochs: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+) -> PolysenseTrainer:
+    """Train on the "train" split, and score the "validation" split after each epoch if checkpoints are kept.
+
+    Args:
+        folder: of the Trainer's checkpoints and logs.
+        save_epochs: keep a checkpoint after each epoch (the newest only), from which a run can go on.
+        resume: go on from the newest checkpoint in `folder`.
+
+    Returns:
+        the trainer, its model trained.
+    """
+    set_seed(settings.seed)
+    widths = processor.widths if method.multimodal else {}
+    model = build_model(data, method, backbone, widths, settings.dropout)
+    for split in data.splits.values():
+        processor.read_prototypes(split_texts(split), progress)
+    splits = {name: Samples(split, processor) for name, split in data.splits.items()}
+    strategy = "epoch" if save_epochs else "no"
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=2 * settings.batch_size,
+        num_train_epochs=settings.epochs,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup,
+        seed=settings.seed,
+        eval_strategy=strategy if "validation" in splits else "no",
+        save_strategy=strategy,
+        save_total_limit=1,
+        logging_strategy="epoch",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        disable_tqdm=True,
+        report_to="none",
+    )
+    trainer = PolysenseTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=splits["train"],
+        eval_dataset=splits.get("validation"),
+        data_collator=Collator(processor),
+        compute_metrics=lambda predictions: {data.metric: score(data, predictions.predictions, predictions.label_ids)},
+        callbacks=[ProgressBar(f"{data.name}, {method.name}", data.metric)] if progress else None,
+        method_learning_rate=settings.method_learning_rate,
+    )
+    # It prints to standard output, which is for results.
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=resume or None)
+    return trainer
+
+
+def score(data: TaskData, predictions: np.ndarray, labels: np.ndarray) -> float:
+    """The task's metric of a model's `logits`."""
+    chosen = predictions.argmax(axis=-1) if data.kind == "classification" else predictions
+    return compute(data.metric, chosen, labels)

@@ -1,0 +1,188 @@
+"""The verb `train`: from a task to a model in a folder."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from polysense.errors import PolysenseError
+from polysense.methods.catalog import MethodConfig, method_config
+from polysense.modality import TEXT
+from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
+from polysense.towers.embedded import EMBEDDED
+from polysense.towers.registry import parse_towers
+from polysense.training.data import Samples
+from polysense.training.fine_tune import build_processor, fine_tune, score
+from polysense.training.folder import RESULTS_FILE, check_free, whole_folder, working_folder, write_json
+from polysense.training.settings import TrainingSettings
+from polysense.version import __version__
+
+DEFAULT_TOWERS = ("image",)
+
+
+def load_data(
+    task: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    text_columns: Sequence[str] = ("text",),
+    label_column: str = "label",
+    kind: Kind | None = None,
+    seed: int = 0,
+) -> tuple[TaskData, Defaults]:
+    """The data of a task by name, or of the user's own files, with the hyper-parameters to start from.
+
+    Raises:
+        PolysenseError: neither or both are given, or the data cannot be used (see `polysense.tasks`).
+    """
+    if (task is None) == (train_file is None):
+        raise PolysenseError("give either a task by name or a training file (--task or --train-file)")
+    if task is not None:
+        known = get_task(task)
+        return known.load(Path(data_dir) if data_dir else None), known.defaults
+    data = load_files(
+        train_file,
+        validation_file,
+        text_columns=list(text_columns),
+        label_column=label_column,
+        kind=kind,
+        seed=seed,
+    )
+    return data, Defaults()
+
+
+def train(
+    output_dir: str | Path,
+    task: str | None = None,
+    *,
+    method: str | MethodConfig = "macsc",
+    towers: Sequence[str] = DEFAULT_TOWERS,
+    backbone: str = EMBEDDED,
+    options: Mapping[str, Any] | None = None,
+    train_rows: int | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    data_dir: str | Path | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    text_columns: Sequence[str] = ("text",),
+    label_column: str = "label",
+    kind: Kind | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Fine-tune a model and write it, with its processor and results, to `output_dir`.
+
+    The folder appears whole at the end; until then `<output_dir>.partial` keeps a checkpoint an epoch, from which
+    `resume` goes on.
+
+    Args:
+        output_dir: where the model goes.
+        task: a task by name ("mrpc", "coda", ...), or None for files.
+        method: "text", "mpb", "macsc", or choices of your own (`method_config`).
+        towers: ["image=SPEC", ...] (see `polysense.towers.registry`).
+        backbone: "minilm", a hub id or a folder of an `AutoModel` encoder.
+        options: of the method's choices, e.g. {"heads": 4}.
+        train_rows: train on that many rows, drawn by the seed.
+        overwrite: replace a result that is there.
+        settings: fields of `TrainingSettings`; what is not given is the task's default.
+
+    Returns:
+        the results: the score of each split, settings, seconds.
+    """
+    folder = Path(output_dir)
+    check_free(folder, overwrite)
+    chosen = method_config(method) if isinstance(method, str) else method
+    chosen = chosen.with_options(options or {})
+    data, defaults = load_data(
+        task,
+        data_dir=data_dir,
+        train_file=train_file,
+        validation_file=validation_file,
+        text_columns=text_columns,
+        label_column=label_column,
+        kind=kind,
+        seed=settings.get("seed") or 0,
+    )
+    run_settings = TrainingSettings.for_task(defaults, **settings)
+    data = sample_rows(data, train_rows, run_settings.seed)
+    started = time.perf_counter()
+    processor = build_processor(chosen, backbone, parse_towers(towers), run_settings)
+    partial = working_folder(folder)
+    if resume and not any(partial.glob("checkpoint-*")):
+        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
+    trainer = fine_tune(
+        data,
+        chosen,
+        backbone,
+        processor,
+        run_settings,
+        partial,
+        save_epochs=True,
+        resume=resume,
+        progress=progress,
+    )
+    results = {
+        "task": data.name,
+        "kind": data.kind,
+        "method": chosen.name,
+        "modalities": [TEXT, *processor.widths],
+        "metric": data.metric,
+        "scores": evaluate_splits(trainer, data, processor),
+        "rows": {name: len(split) for name, split in data.splits.items()},
+        "seconds": round(time.perf_counter() - started, 1),
+        "backbone": backbone,
+        "method_choices": chosen.to_dict(),
+        "settings": asdict(run_settings),
+        "notes": list(data.notes),
+        "versions": versions(),
+    }
+    with whole_folder(folder) as staged:
+        trainer.save_model(str(staged))
+        processor.save_pretrained(staged)
+        write_json(staged / "training_log.json", {"log": trainer.state.log_history})
+        write_json(staged / RESULTS_FILE, results)
+    return results
+
+
+def evaluate_splits(trainer: Any, data: TaskData, processor: Any) -> dict[str, float]:
+    """The metric, 0 to 1, on every labelled split but the training one."""
+    scores = {}
+    for name, split in data.splits.items():
+        if name != "train" and "label" in split.column_names:
+            output = trainer.predict(Samples(split, processor))
+            scores[name] = score(data, output.predictions, output.label_ids)
+    return scores
+
+
+def sample_rows(data: TaskData, rows: int | None, seed: int) -> TaskData:
+    """The data with `rows` training rows, drawn by the seed and kept in order.
+
+    Raises:
+        PolysenseError: there are not that many, or none would be left.
+    """
+    split = data.splits["train"]
+    if rows is None or rows == len(split):
+        return data
+    if not 0 < rows < len(split):
+        raise PolysenseError(f"{data.name}: {rows} training rows were asked for, there are {len(split)}")
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:rows].sort().values
+    return replace(data, splits={**data.splits, "train": split.select(order.tolist())})
+
+
+def versions() -> dict[str, str]:
+    """What a number was made with."""
+    return {
+        "polysense": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
