@@ -25,9 +25,9 @@ from polysense.towers.encoder import EncoderTower, load_encoder
 from polysense.towers.tower import load_tokenizer
 
 PROMPTS = ("{}", "a photo of a {}", "the color of a {}")
-"""Captions are also seen inside sentences, as tokens will be in use."""
+"""The size of the features is learnt from captions alone and inside sentences, as tokens will be in use."""
 
-TOKENS_A_PROMPT = 4
+TOKENS_A_CAPTION = 4
 SHIPPING_SOURCES = tuple(name for name, source in SOURCES.items() if source.ships)
 
 
@@ -101,8 +101,10 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
         for caption in pair.captions[1:]:
             if taken.setdefault(caption, numbers[pair.concept]) == numbers[pair.concept]:
                 captions.setdefault((caption, numbers[pair.concept]), False)
+    states, token_states = read_captions([caption for caption, _ in captions], encoder)
     return AlignmentData(
-        states=caption_views([caption for caption, _ in captions], encoder),
+        states=states,
+        token_states=token_states,
         text_concepts=torch.tensor([number for _, number in captions]),
         main=torch.tensor(list(captions.values())),
         parts=parts,
@@ -112,24 +114,22 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
 
 
 @torch.no_grad()
-def caption_views(captions: Sequence[str], encoder: EncoderTower, batch_size: int = 128) -> Tensor:
-    """(n, 1 + P T, d): each caption's sentence state, then the states of its T most salient tokens in P prompts."""
-    views = []
-    for start in range(0, len(captions), batch_size):
-        batch, rows = captions[start : start + batch_size], []
-        for prompt in PROMPTS:
-            texts = [prompt.format(caption) for caption in batch]
+def read_captions(captions: Sequence[str], encoder: EncoderTower, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+    """Sentence states (n, d) of captions, and the states (t, d) of their most salient tokens, alone and in prompts."""
+    sentences, tokens = [], []
+    for prompt in PROMPTS:
+        for start in range(0, len(captions), batch_size):
+            texts = [prompt.format(caption) for caption in captions[start : start + batch_size]]
             encoded = encoder.tokenizer(
                 texts, padding=True, truncation=True, max_length=encoder.max_length, return_tensors="pt"
             )
             output = encoder.encode(encoded["input_ids"], encoded["attention_mask"])
-            positions, mask = top_k(output.saliency, output.candidates, TOKENS_A_PROMPT)
-            # Captions of fewer tokens repeat their first.
-            positions = torch.where(mask, positions, positions[:, :1])
+            positions, mask = top_k(output.saliency, output.candidates, TOKENS_A_CAPTION)
             chosen = output.states.gather(1, positions[..., None].expand(-1, -1, output.states.shape[-1]))
-            rows += [output.pooled[:, None], chosen] if prompt == PROMPTS[0] else [chosen]
-        views.append(torch.cat(rows, dim=1))
-    return torch.cat(views)
+            tokens.append(chosen[mask])
+            if prompt == PROMPTS[0]:
+                sentences.append(output.pooled)
+    return torch.cat(sentences), torch.cat(tokens)
 
 
 def _load(source: str) -> list[Pair]:

@@ -26,8 +26,6 @@ class AlignmentSettings:
         components: kept of each part of the features.
         sharpness: of the memory at the start.
         steps, batch_size, learning_rate, weight_decay, dropout: of the training; dropout falls on caption states.
-        sentence_share: how often a caption is seen as its sentence state; else as the state of one of its tokens,
-            since prototypes are tokens.
         held_out: share of the concepts that is kept for the scores.
         seed: of split, initial weights and batches.
     """
@@ -37,10 +35,9 @@ class AlignmentSettings:
     sharpness: float = 25.0
     steps: int = 300
     batch_size: int = 512
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     dropout: float = 0.2
-    sentence_share: float = 0.5
     held_out: float = 0.1
     seed: int = 0
 
@@ -50,8 +47,8 @@ class AlignmentData:
     """Captions and items (pictures, sounds, clips) by concept.
 
     Attributes:
-        states: (n, V, d) views of each caption: first the trunk's sentence state, then states of its salient tokens,
-            alone and in prompts.
+        states: (n, d) the trunk's sentence state of each caption.
+        token_states: (t, d) the trunk's states of salient tokens, from which the size of the features is learnt.
         text_concepts: (n,) concept numbers, 0 to C - 1.
         main: (n,) bool, the first caption of its concept: the memory's key.
         parts: raw features (m, raw) of the items by part.
@@ -60,6 +57,7 @@ class AlignmentData:
     """
 
     states: Tensor
+    token_states: Tensor
     text_concepts: Tensor
     main: Tensor
     parts: dict[str, Tensor]
@@ -93,7 +91,7 @@ def build_memory(data: AlignmentData, items: Tensor, concepts: Tensor, sharpness
     counts = torch.bincount(number[data.item_concepts[usable]], minlength=len(entry_concepts))
     keys = torch.zeros(len(entry_concepts), data.states.shape[-1])
     of_entry = data.main & (number[data.text_concepts] >= 0)
-    keys[number[data.text_concepts[of_entry]]] = data.states[of_entry, 0]
+    keys[number[data.text_concepts[of_entry]]] = data.states[of_entry]
     return Memory(keys, sums / counts[:, None], sharpness), entry_concepts
 
 
@@ -136,7 +134,7 @@ def train_head(
     full, _ = build_memory(data, items, torch.ones(count, dtype=torch.bool), settings.sharpness)
     full.log_sharpness.data.copy_(head.memory.log_sharpness.data)
     head.memory = full
-    head.standardise(data.states[:, 1:].flatten(0, 1) if data.states.shape[1] > 1 else data.states[:, 0])
+    head.standardise(data.token_states)
     return head, space, report
 
 
@@ -164,7 +162,7 @@ def _optimise(
         text = texts[torch.randint(len(texts), (min(settings.batch_size, len(texts)),))]
         concepts = data.text_concepts[text]
         item = torch.stack([by_concept[c][int(torch.randint(len(by_concept[c]), ()))] for c in concepts.tolist()])
-        states = F.dropout(_draw_views(data.states[text], settings.sentence_share), settings.dropout)
+        states = F.dropout(data.states[text], settings.dropout)
         read = head(states, hidden=concepts[:, None] == entries[None, :])
         loss = symmetric_contrast(
             F.normalize(read, dim=-1),
@@ -179,14 +177,6 @@ def _optimise(
         schedule.step()
 
 
-def _draw_views(states: Tensor, sentence_share: float) -> Tensor:
-    """(n, V, d) to (n, d): the first view with the given share, else one of the others."""
-    n, views, _ = states.shape
-    view = torch.randint(1, views, (n,)) if views > 1 else torch.zeros(n, dtype=torch.long)
-    view = view.masked_fill(torch.rand(n) < sentence_share, 0)
-    return states[torch.arange(n), view]
-
-
 def _items_by_concept(concepts: Tensor, rows: Tensor) -> dict[int, Tensor]:
     order = rows[concepts[rows].argsort(stable=True)]
     values, counts = concepts[order].unique_consecutive(return_counts=True)
@@ -196,13 +186,13 @@ def _items_by_concept(concepts: Tensor, rows: Tensor) -> dict[int, Tensor]:
 @torch.no_grad()
 def _scores(head: AlignedHead, data: AlignmentData, items: Tensor, held: Tensor) -> dict[str, float]:
     text, item = held[data.text_concepts] & data.main, held[data.item_concepts]
-    read = head(data.states[text, 0])
+    read = head(data.states[text])
     return retrieval_table(read, items[item], data.text_concepts[text], data.item_concepts[item])
 
 
 def _least_squares_scores(data: AlignmentData, items: Tensor, held: Tensor) -> dict[str, float]:
     """The trunk as it is, with the best linear map from its states to the features (ridge, on the training pairs)."""
-    states = F.normalize(data.states[:, 0], dim=-1)
+    states = F.normalize(data.states, dim=-1)
     main = data.main & ~held[data.text_concepts]
     of_concept = torch.zeros(len(held), states.shape[1])
     of_concept[data.text_concepts[main]] = states[main]

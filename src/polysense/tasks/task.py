@@ -48,12 +48,14 @@ class Defaults:
         batch_size: samples a step, over all devices.
         epochs: passes over the training split.
         weight_decay: of AdamW.
+        method_learning_rate: for the layers of a method, which start from nothing; None: the same.
     """
 
     learning_rate: float = 1e-4
     batch_size: int = 32
     epochs: int = 3
     weight_decay: float = 0.01
+    method_learning_rate: float | None = None
 
 
 class Task(ABC):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase
 
+from polysense.errors import PolysenseError
 from polysense.towers.embedded import resolve_model
 from polysense.towers.saliency import ATTENTION, AttentionRow
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
@@ -71,6 +72,9 @@ class EncoderTower(Tower):
     """Any BERT-like encoder as it is: the "unaligned" source of prototypes (MaCSC Table 5).
 
     Saliency is seen from the first token; `pooling` only says how the sentence feature is made.
+
+    Raises:
+        PolysenseError: a model that does not show its attention.
     """
 
     def __init__(
@@ -81,6 +85,9 @@ class EncoderTower(Tower):
         pooling: Literal["first", "mean"] = "mean",
     ) -> None:
         super().__init__()
+        if model.config.is_encoder_decoder or not _shows_attention(model):
+            kind = model.config.model_type
+            raise PolysenseError(f"tower {spec}: a {kind} model does not show its attention, which ranks the tokens")
         self.model = model
         self.tokenizer = tokenizer
         self.spec = spec
@@ -97,6 +104,15 @@ class EncoderTower(Tower):
         states = output.last_hidden_state
         pooled = states[:, 0] if self.pooling == "first" else masked_mean(states, attention_mask)
         return TokenStates(states, self.candidates(input_ids, attention_mask), saliency, pooled)
+
+
+@torch.no_grad()
+def _shows_attention(model: PreTrainedModel) -> bool:
+    """Whether the layers of a model use the attention function that they are given; some have one of their own."""
+    ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    row = AttentionRow(ids[:, 0], torch.ones_like(ids, dtype=torch.bool))
+    model(input_ids=ids, attention_mask=torch.ones_like(ids), attention_row=row)
+    return bool(row.rows)
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -27,13 +27,14 @@ class CrossModalAttention(Interaction):
         sizes: d and the widths d_m.
         heads: attention heads.
         stack: "each" or "joint".
-        residual: adds the states before the attention to those after it. Eq. 2 prints no residual path.
+        residual: adds the states before the attention to those after it, as the transformer unit of Wei et al. (2020)
+            does, which section 2.3 follows; False is Eq. 2 as it is printed.
 
     Raises:
         ValueError: d is not a multiple of the number of heads.
     """
 
-    def __init__(self, sizes: Sizes, heads: int = 8, stack: Stack = "each", residual: bool = False) -> None:
+    def __init__(self, sizes: Sizes, heads: int = 8, stack: Stack = "each", residual: bool = True) -> None:
         super().__init__()
         if sizes.hidden % heads:
             raise ValueError(f"a width of {sizes.hidden} cannot be split into {heads} heads")
