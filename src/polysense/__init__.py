@@ -5,6 +5,7 @@ Importing it makes its models known to Hugging Face's `Auto*` classes.
 
 from polysense.errors import PolysenseError
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.training import Predictor, evaluate, train
 from polysense.version import __version__
 
 __all__ = [
@@ -12,5 +13,8 @@ __all__ = [
     "PolysenseError",
     "PolysenseForSequenceClassification",
     "PolysenseProcessor",
+    "Predictor",
     "__version__",
+    "evaluate",
+    "train",
 ]

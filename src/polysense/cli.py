@@ -15,9 +15,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from polysense.errors import PolysenseError
+from polysense.text import read_value
 
 app = typer.Typer(
     help="Fine-tune language models with the knowledge of images, sounds and videos.",
@@ -112,7 +114,7 @@ def train(
     def show(results: dict[str, Any], console: Console) -> None:
         modalities = "+".join(results["modalities"])
         _score_table(console, f"{results['task']}, {results['method']}, {modalities}", results)
-        console.print(f"[dim]{results['seconds']} s; the model is in {output_dir}")
+        console.print(f"[dim]{results['seconds']} s; the model is in {escape(str(output_dir))}")
 
     _report(work, show, as_json)
 
@@ -163,6 +165,7 @@ def predict(
     from polysense.training.predict import Predictor, read_inputs
 
     def work() -> dict[str, Any]:
+        _check_output(output)
         texts, pairs = read_inputs(text, text_pair, file, text_column)
         predictions = Predictor.load(model, batch_size).predict(texts, pairs, progress=True)
         rows = [{"text": t, **({"text_pair": p} if pairs else {}), **prediction.to_dict()}
@@ -177,7 +180,7 @@ def predict(
             both = " | ".join(row[side] for side in ("text", "text_pair") if side in row)
             prediction, probabilities = row["prediction"], row.get("probabilities")
             shown = f"{prediction:.3f}" if isinstance(prediction, float) else str(prediction)
-            table.add_row(both[:80], shown, f"{probabilities[prediction]:.2f}" if probabilities else "")
+            table.add_row(escape(both[:80]), escape(shown), f"{probabilities[prediction]:.2f}" if probabilities else "")
         console.print(table)
         if len(results["predictions"]) > 50:
             console.print(f"[dim]... and {len(results['predictions']) - 50} more; --output or --json gives all")
@@ -221,9 +224,11 @@ def align(
         columns = list(next(iter(report["retrieval"].values())))
         table = Table("", *(c.replace("_", " ") for c in columns), title="Retrieval on held-out concepts, percent")
         for name, row in report["retrieval"].items():
-            table.add_row(name, *(f"{100 * row[c]:.1f}" for c in columns))
+            table.add_row(escape(name), *(f"{100 * row[c]:.1f}" for c in columns))
         console.print(table)
-        console.print(f"[dim]the tower is in {output_dir}; use it with --tower image={output_dir}")
+        console.print(
+            f"[dim]the tower is in {escape(str(output_dir))}; use it with --tower image={escape(str(output_dir))}"
+        )
 
     _report(work, show, as_json)
 
@@ -246,7 +251,9 @@ def demo(
         console.print(table)
         for note in report["notes"]:
             console.print(f"[dim]{note}")
-        console.print(f"[dim]the better model ({report['best']}), its predictions and demo.png are in {output_dir}")
+        console.print(
+            f"[dim]the better model ({report['best']}), its predictions and demo.png are in {escape(str(output_dir))}"
+        )
 
     _report(lambda: run(output_dir, range(seeds)), show, as_json)
 
@@ -270,38 +277,45 @@ def compare(
     from polysense.towers.registry import parse_towers
 
     def work() -> dict[str, Any]:
+        _check_output(output)
         towers = parse_towers(tower)
         runs = [Run.parse(text, towers) for text in run]
-        grid = Grid(runs, task, range(seeds), parse_options(setting or []), train_rows, backbone, cells)
+        settings = parse_options(setting or [], "--setting")
+        if "seed" in settings:
+            raise PolysenseError("--setting seed: the seeds are 0, 1, ...; say how many with --seeds")
+        grid = Grid(runs, task, range(seeds), settings, train_rows, backbone, cells)
         rows = grid.rows()
         save_results(output, rows, "polysense " + shlex.join(sys.argv[1:]))
         return {"rows": [asdict(row) for row in rows], "tests": compare_rows(rows)}
 
     def show(result: dict[str, Any], console: Console) -> None:
         console.print(rich_table(result["rows"], result["tests"], "Points of 100"))
-        console.print(f"[dim]the numbers are in {output}")
+        console.print(f"[dim]the numbers are in {escape(str(output))}")
 
     _report(work, show, as_json)
 
 
-def parse_options(assignments: list[str]) -> dict[str, Any]:
+def parse_options(assignments: list[str], flag: str = "--option") -> dict[str, Any]:
     """`["heads=4", "residual=true"]` to {"heads": 4, "residual": True}; values are read as JSON, else as text."""
     options: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise PolysenseError(f"--option {assignment}: write NAME=VALUE")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
+            raise PolysenseError(f"{flag} {assignment}: write NAME=VALUE")
+        options[name] = read_value(value)
     return options
 
 
+def _check_output(file: Path | None) -> None:
+    """Before the work, not after it."""
+    if file is not None and file.is_dir():
+        raise PolysenseError(f"{file} is a folder: give the name of a file as --output")
+
+
 def _score_table(console: Console, title: str, results: dict[str, Any]) -> None:
-    table = Table("split", "rows", results["metric"], title=title)
+    table = Table("split", "rows", results["metric"], title=escape(title))
     for split, value in results["scores"].items():
-        table.add_row(split, str(results["rows"][split]), f"{100 * value:.1f}")
+        table.add_row(escape(split), str(results["rows"][split]), f"{100 * value:.1f}")
     console.print(table)
 
 
@@ -317,7 +331,8 @@ def _report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], 
     with redirect_stdout(sys.stderr):
         result = work()
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        # A lone surrogate (of a file's name, say) has no UTF-8; its escape is JSON's.
+        typer.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())
     else:
         show(result, Console())
 
@@ -341,5 +356,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
+    if not message:  # no arguments: the help has been shown
+        sys.exit(2)
     sys.stderr.write(f"polysense: error: {' '.join(message.split())}\n")
     sys.exit(2)

@@ -7,8 +7,9 @@ import pytest
 from datasets import Dataset, DatasetDict
 from huggingface_hub import constants
 
+from polysense.loading import hub_answers
 from polysense.tasks import load_task
-from polysense.tasks.hub import hub_answers, load_from_hub
+from polysense.tasks.hub import load_from_hub
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_client_that_ignores_its_time_out_is_given_up_in_time(monkeypatch):
         def head(self, *_, **__):
             time.sleep(3)
 
-    monkeypatch.setattr("polysense.tasks.hub.get_session", Session)
+    monkeypatch.setattr("polysense.loading.get_session", Session)
     start = time.monotonic()
     assert not hub_answers(0.2)
     assert time.monotonic() - start < 2

@@ -17,10 +17,11 @@ from polysense.alignment.manifest import Pair, load_pairs
 from polysense.alignment.pictures import picture_features
 from polysense.alignment.sources import SOURCES, load_source
 from polysense.alignment.training import AlignmentData, AlignmentSettings, train_head
+from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.loading import hub_errors
 from polysense.prototypes.selection import top_k
-from polysense.towers.aligned import AlignedConfig, AlignedTower
-from polysense.towers.embedded import EMBEDDED
+from polysense.towers.aligned import CONFIG_FILE, AlignedConfig, AlignedTower
 from polysense.towers.encoder import EncoderTower, load_encoder
 from polysense.towers.tower import load_tokenizer
 
@@ -57,12 +58,12 @@ def align(
         PolysenseError: nothing to train on, or `output` is taken.
     """
     settings = settings or AlignmentSettings()
-    if output.exists() and not overwrite:
-        raise PolysenseError(f"{output} is already there: choose another folder or add --overwrite")
+    _check_free(output, overwrite)
+    with hub_errors("trunk", trunk):
+        encoder = EncoderTower(load_encoder(trunk), load_tokenizer(trunk), trunk)
     pairs = [pair for source in sources for pair in _load(source)]
     pictures = picture_features([pair.file for pair in pairs], progress="pictures" if progress else None)
     pairs = [pairs[i] for i in pictures.kept.tolist()]
-    encoder = EncoderTower(load_encoder(trunk), load_tokenizer(trunk), trunk)
     parts = {"seen": torch.from_numpy(pictures.features), "colours": torch.from_numpy(pictures.colours).sqrt()}
     data = alignment_data(pairs, parts, encoder)
     head, space, report = train_head(data, settings, progress)
@@ -75,10 +76,25 @@ def align(
     save_file(space.state_dict(), staged / "feature_space.safetensors")
     (staged / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (staged / "README.md").write_text(tower_card(report, sources))
+    old = output.with_name(output.name + ".replaced")
+    shutil.rmtree(old, ignore_errors=True)
     if output.exists():
-        shutil.rmtree(output)
+        output.rename(old)
     staged.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
     return report
+
+
+def _check_free(output: Path, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise PolysenseError(f"{output} is a file: choose another --output-dir")
+    if any(output.iterdir()):
+        if not (output / CONFIG_FILE).exists():
+            raise PolysenseError(f"{output} holds something that is no aligned tower: choose another --output-dir")
+        if not overwrite:
+            raise PolysenseError(f"{output} is already there: choose another folder or add --overwrite")
 
 
 def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: EncoderTower) -> AlignmentData:
@@ -88,8 +104,10 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
     cannot be found under another's captions.
     """
     numbers = {concept: i for i, concept in enumerate(dict.fromkeys(pair.concept for pair in pairs))}
-    if len(numbers) < 2:
-        raise PolysenseError(f"{len(numbers)} concept in the pictures' captions: the contrast needs at least 2")
+    if len(numbers) < 3:
+        raise PolysenseError(
+            f"the pictures' captions name {len(numbers)} different things: it takes 3, one to test and two to contrast"
+        )
     captions: dict[tuple[str, int], bool] = {}
     taken: dict[str, int] = {}
     for pair in pairs:

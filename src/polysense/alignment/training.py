@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from tqdm.auto import trange
 from polysense.alignment.contrast import symmetric_contrast
 from polysense.alignment.retrieval import chance, retrieval_table
 from polysense.alignment.space import FeatureSpace
+from polysense.errors import PolysenseError
 from polysense.towers.aligned import AlignedHead
 from polysense.towers.memory import Memory
 
@@ -40,6 +42,13 @@ class AlignmentSettings:
     dropout: float = 0.2
     held_out: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "sharpness"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise PolysenseError(f"{name.replace('_', '-')} must be more than 0, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise PolysenseError(f"seed must not be less than 0, nor 2^63 or more, not {self.seed}")
 
 
 @dataclass(frozen=True)

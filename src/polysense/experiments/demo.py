@@ -13,7 +13,6 @@ from polysense.experiments.grid import Grid, Run
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.tasks import TaskData, get_task
 from polysense.training.data import split_texts
-from polysense.training.fine_tune import PolysenseTrainer
 from polysense.training.folder import RESULTS_FILE, check_free, whole_folder, write_json, write_whole
 from polysense.training.predict import Predictor
 from polysense.training.settings import TrainingSettings
@@ -28,7 +27,6 @@ class _Trained:
     """The best model of one method, by CoDa's development objects."""
 
     score: float
-    trainer: PolysenseTrainer
     model: PolysenseForSequenceClassification
     processor: PolysenseProcessor
 
@@ -60,7 +58,6 @@ def demo(output: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
             if run.name not in trained or score > trained[run.name].score:
                 trained[run.name] = _Trained(
                     score,
-                    trainer,
                     cast("PolysenseForSequenceClassification", trainer.model),
                     grid.processor(run, settings),
                 )
@@ -73,7 +70,7 @@ def demo(output: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
     predictions = {name: predict_tests(Predictor(t.model, t.processor), data) for name, t in trained.items()}
     report = {"rows": rows, "best": better, "notes": list(data.notes)}
     with whole_folder(output) as staged:
-        trained[better].trainer.save_model(str(staged / "model"))
+        trained[better].model.save_pretrained(str(staged / "model"))
         trained[better].processor.save_pretrained(staged / "model")
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions[better])
         write_whole(staged / "predictions.jsonl", "".join(lines))

@@ -14,13 +14,14 @@ from typing import Any
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.results import Row
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.modality import MODALITIES, TEXT
 from polysense.models import PolysenseProcessor
 from polysense.tasks import Defaults, TaskData, get_task
-from polysense.towers.embedded import EMBEDDED
+from polysense.text import read_value
 from polysense.towers.registry import open_tower
 from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune
 from polysense.training.settings import TrainingSettings
@@ -67,7 +68,7 @@ class Run:
             elif key in MODALITIES:
                 own[key] = value
             else:
-                options[key] = json.loads(value)
+                options[key] = read_value(value)
         method = method_config(name, **swapped).with_options(options)
         shown = f"{name}({','.join(assignments)})" if assignments else name
         used = own or towers or dict.fromkeys(DEFAULT_TOWERS, DEFAULT_TOWERS[0])
@@ -103,6 +104,8 @@ class Grid:
 
     def rows(self) -> list[Row]:
         """Run what has not been run yet, and return one row a task, test split and method."""
+        for task in map(get_task, self.tasks):  # a mistake shows before hours of work
+            TrainingSettings.for_task(task.defaults, **self.settings)
         rows = []
         bar = tqdm(total=len(self.tasks) * len(self.runs) * len(self.seeds), unit="run", desc="compare")
         with bar:

@@ -15,7 +15,7 @@ import torch
 from rich.table import Table
 from scipy import stats
 
-from polysense.training.folder import write_json
+from polysense.training.folder import write_json, write_whole
 from polysense.training.train import versions
 
 
@@ -90,18 +90,33 @@ def machine() -> str:
 
 
 def save_results(file: Path, rows: Sequence[Row], command: str) -> None:
-    """Write the table's numbers as JSON: command, date, machine, versions, rows and paired tests."""
-    write_json(
-        file,
-        {
-            "command": command,
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": machine(),
-            "versions": versions(),
-            "rows": [asdict(row) for row in rows],
-            "tests": compare_rows(rows),
-        },
-    )
+    """Write the numbers as JSON (command, date, machine, versions, rows, paired tests), and the table beside them."""
+    result = {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "rows": [asdict(row) for row in rows],
+        "tests": compare_rows(rows),
+    }
+    write_json(file, result)
+    write_whole(file.with_suffix(".md"), markdown_table(result))
+
+
+def markdown_table(result: Mapping[str, Any]) -> str:
+    """A page with the table of a results file."""
+    by_run = {(test["task"], test["method"]): test for test in result["tests"]}
+    lines = [f"`{result['command']}`", "", f"{result['date']}, {result['machine']}. Points of 100; "]
+    lines[-1] += "± is the standard deviation over seeds, brackets the 95% interval of a paired t-test."
+    lines += ["", "| task | method | modalities | metric | seeds | mean | against text | p |", "| --- |" + " --- |" * 7]
+    for row in result["rows"]:
+        test = by_run.get((row["task"], row["method"]), {})
+        interval = f" [{test['low']:+.1f}, {test['high']:+.1f}]" if test.get("low") is not None else ""
+        against = f"{test['difference']:+.1f}{interval}" if test else ""
+        p = f"{test['p']:.2g}" if test.get("p") is not None else ""
+        cells = [row["task"], row["method"], "+".join(row["modalities"]), row["metric"], str(len(row["seeds"]))]
+        lines.append("| " + " | ".join([*cells, f"{row['mean']:.1f} ± {row['std']:.1f}", against, p]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def rich_table(rows: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], title: str) -> Table:

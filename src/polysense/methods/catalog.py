@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
-from typing import Any
+from typing import Any, get_args
 
 from polysense.errors import PolysenseError
 from polysense.methods.base import Combination, Interaction, Regulariser, Sizes
@@ -84,6 +85,7 @@ class MethodConfig:
                 names = ", ".join(available) or "none"
                 raise PolysenseError(f"method {self.name!r} has no option {option!r}; its options: {names}")
             for choice in owners:
+                _check_value(_CHOICES[choice][getattr(self, choice)], option, value)
                 merged.setdefault(choice, {})[option] = value
         return replace(self, options=merged)
 
@@ -103,6 +105,25 @@ _CHOICES: dict[str, Mapping[str, Any]] = {
     "combination": COMBINATIONS,
     "regulariser": REGULARISERS,
 }
+
+
+def _check_value(builder: Callable[..., Any], option: str, value: Any) -> None:
+    """An option's value is of the kind of its default: a choice, true or false, a whole number, or a number."""
+    parameter = signature(builder, eval_str=True).parameters[option]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(parameter.default, str):
+        choices = get_args(parameter.annotation)
+        fits, wanted = value in choices, f"one of {', '.join(choices)}"
+    elif isinstance(parameter.default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(parameter.default, int):
+        fits, wanted = number and isinstance(value, int) and value > 0, "a whole number above 0"
+    elif option == "temperature":
+        fits, wanted = number and value > 0, "a number above 0"
+    else:
+        fits, wanted = number and value >= 0, "a number, 0 or more"
+    if not fits:
+        raise PolysenseError(f"option {option} must be {wanted}, not {value!r}")
 
 
 def _options(builder: Callable[..., Any] | None) -> set[str]:

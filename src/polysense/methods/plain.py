@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polysense.methods.base import Combination, Interaction, Sizes, TextStates
-from polysense.methods.pooling import pool
 from polysense.methods.targets import Target
 from polysense.modality import TEXT, Blocks
+from polysense.pooling import pool
 
 
 class Projection(nn.Module):

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
-from polysense.towers.embedded import resolve_model
 
 _LAST_TOKEN = ("xlnet",)
 """Families whose sentence token comes last."""

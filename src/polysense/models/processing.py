@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
+from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.prototypes.extractor import PrototypeExtractor, Reading
 from polysense.text import Text, clean
-from polysense.towers.embedded import resolve_model
 from polysense.towers.registry import open_tower
 
 PROCESSOR_FILE = "polysense_processor.json"
@@ -106,20 +106,25 @@ class PolysenseProcessor:
         folder = Path(source)
         try:
             settings = json.loads((folder / PROCESSOR_FILE).read_text())
-        except (OSError, ValueError) as error:
+            max_length = int(settings["max_length"])
+            towers = {m: (s["spec"], s["fingerprint"], Reading(**s["reading"])) for m, s in settings["towers"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PolysenseError(
-                f"{folder} is no trained Polysense model: no readable {PROCESSOR_FILE} in it"
+                f"{folder} is no trained Polysense model: no readable {PROCESSOR_FILE} in it "
+                f"({type(error).__name__}: {error}); train it again, or copy the whole folder again"
             ) from error
         extractors = {}
-        for modality, saved in settings["towers"].items():
-            tower = open_tower(saved["spec"])
-            if tower.fingerprint() != saved["fingerprint"]:
+        for modality, (spec, fingerprint, reading) in towers.items():
+            tower = open_tower(spec)
+            if tower.fingerprint() != fingerprint:
                 raise PolysenseError(
-                    f"{folder}: its {modality} tower {saved['spec']} has changed since the model was trained; "
+                    f"{folder}: its {modality} tower {spec} has changed since the model was trained; "
                     "put the old tower back or train again"
                 )
-            extractors[modality] = PrototypeExtractor(tower, Reading(**saved["reading"]))
-        return cls(AutoTokenizer.from_pretrained(str(folder)), extractors, settings["max_length"])
+            extractors[modality] = PrototypeExtractor(tower, reading)
+        with hub_errors("model", str(folder)):
+            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        return cls(tokenizer, extractors, max_length)
 
 
 def as_texts(text: str | Sequence[str], text_pair: str | Sequence[str] | None = None) -> list[Text]:

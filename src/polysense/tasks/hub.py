@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import datasets
 from datasets import DatasetDict
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants
 
 from polysense.errors import PolysenseError
-
-PROBE_SECONDS = 8.0
-"""How long the hub may take to answer at all before it counts as out of reach."""
-
-
-def hub_answers(seconds: float = PROBE_SECONDS) -> bool:
-    """Whether the hub (`HF_ENDPOINT`) answers anything within `seconds`."""
-    answers: list[bool] = []
-
-    def probe() -> None:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=seconds)
-            answers.append(True)
-        except Exception:  # which errors there are depends on the hub client's HTTP library; each means no answer
-            answers.append(False)
-
-    # A thread, since the client's time-out does not cover name resolution and starts anew with each address.
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers == [True]
+from polysense.loading import hub_answers
 
 
 def load_from_hub(repository: str, configuration: str, advice: str) -> DatasetDict:

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.towers.embedded import EMBEDDED
-from polysense.towers.encoder import load_encoder, masked_mean, salient_states, usable_length
+from polysense.loading import hub_errors
+from polysense.pooling import pool
+from polysense.towers.encoder import load_encoder, salient_states, usable_length
 from polysense.towers.memory import Memory
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
 
@@ -118,7 +120,7 @@ class AlignedTower(Tower):
         first = input_ids.new_zeros(len(input_ids))
         output, saliency = salient_states(self.trunk, input_ids, attention_mask, first, layers)
         states = output.last_hidden_state
-        pooled = self.head.features(masked_mean(states, attention_mask))
+        pooled = self.head.features(pool(states, attention_mask.bool(), "mean"))
         return TokenStates(self.head.features(states), self.candidates(input_ids, attention_mask), saliency, pooled)
 
     def save(self, folder: Path) -> None:
@@ -139,7 +141,8 @@ class AlignedTower(Tower):
             weights = load_file(folder / WEIGHTS_FILE)
         except Exception as error:
             raise PolysenseError(f"{folder} is no readable aligned tower: {error}") from error
-        trunk = load_encoder(config.trunk)
+        with hub_errors(f"trunk of the tower {spec}:", config.trunk):
+            trunk, tokenizer = load_encoder(config.trunk), load_tokenizer(config.trunk)
         d = trunk.config.hidden_size
         memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
         head = AlignedHead(d, config.width, config.rank, memory)
@@ -148,4 +151,4 @@ class AlignedTower(Tower):
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise PolysenseError(f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE}: {reason}") from error
-        return cls(config, trunk, load_tokenizer(config.trunk), head, spec)
+        return cls(config, trunk, tokenizer, head, spec)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase
 
+from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.towers.embedded import resolve_model
+from polysense.pooling import pool
 from polysense.towers.saliency import ATTENTION, AttentionRow
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
 
@@ -102,7 +103,7 @@ class EncoderTower(Tower):
             self.model, input_ids, attention_mask, input_ids.new_zeros(len(input_ids)), layers
         )
         states = output.last_hidden_state
-        pooled = states[:, 0] if self.pooling == "first" else masked_mean(states, attention_mask)
+        pooled = pool(states, attention_mask.bool(), self.pooling)
         return TokenStates(states, self.candidates(input_ids, attention_mask), saliency, pooled)
 
 
@@ -113,12 +114,6 @@ def _shows_attention(model: PreTrainedModel) -> bool:
     row = AttentionRow(ids[:, 0], torch.ones_like(ids, dtype=torch.bool))
     model(input_ids=ids, attention_mask=torch.ones_like(ids), attention_row=row)
     return bool(row.rows)
-
-
-def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the second dimension of (B, L, d) where `mask` (B, L) is true; zero where nothing is."""
-    weights = mask.to(states.dtype)[..., None]
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
 def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -34,5 +34,9 @@ class Memory(nn.Module):
         """Read for unit queries (..., d): (..., D). `hidden` (..., N) bool marks entries that a query may not see."""
         scores = self.log_sharpness.exp() * (query @ self.keys.to(query.dtype).T)
         if hidden is not None:
-            scores = scores.masked_fill(hidden, float("-inf"))
-        return scores.softmax(dim=-1) @ self.values.to(query.dtype)
+            # Not minus infinity: where everything is hidden, nothing is read, and no gradient is NaN.
+            scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1)
+        if hidden is not None:
+            weights = weights.masked_fill(hidden, 0.0)
+        return weights @ self.values.to(query.dtype)

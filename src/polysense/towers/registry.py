@@ -18,11 +18,11 @@ from typing import cast
 
 from transformers import AutoConfig, CLIPTextModelWithProjection
 
+from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.modality import MODALITIES
 from polysense.towers.aligned import CONFIG_FILE, AlignedTower
-from polysense.towers.embedded import EMBEDDED, resolve_model
 from polysense.towers.encoder import ClipTower, EncoderTower, load_encoder
 from polysense.towers.noise import NoiseTower
 from polysense.towers.tower import Tower, load_tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.towers.embedded import resolve_model
 
 SaliencyLayers = Literal["last", "all"]
 
@@ -83,7 +84,9 @@ class Tower(nn.Module, ABC):
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
+        # How the last texts were cut and padded is part of a tokenizer's state, not of the tower.
+        settings = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+        digest.update(json.dumps(settings, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.targets import value_target
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.prototypes.extractor import Reading
 from polysense.tasks import TaskData, compute
+from polysense.towers.encoder import usable_length
 from polysense.training.data import Collator, Samples, split_texts
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
@@ -86,7 +90,10 @@ def build_model(
     config = PolysenseConfig(
         method=method.to_dict(), widths=dict(widths), target=target_settings(data), dropout=dropout, **labels
     )
-    return PolysenseForSequenceClassification.from_backbone(backbone, config)
+    try:
+        return PolysenseForSequenceClassification.from_backbone(backbone, config)
+    except ValueError as error:  # the method's layers do not fit the backbone's width
+        raise PolysenseError(f"method {method.name}: {error}; choose other options") from error
 
 
 def build_processor(
@@ -119,11 +126,16 @@ def fine_tune(
     Returns:
         the trainer, its model trained.
     """
+    if not resume:
+        for stale in folder.glob("checkpoint-*"):  # of an interrupted run that nobody goes on with
+            shutil.rmtree(stale)
     set_seed(settings.seed)
     widths = processor.widths if method.multimodal else {}
     model = build_model(data, method, backbone, widths, settings.dropout)
     for split in data.splits.values():
         processor.read_prototypes(split_texts(split), progress)
+    # Else a text that is longer than the backbone's positions would end in an index error.
+    processor.max_length = min(processor.max_length, usable_length(model.backbone, processor.tokenizer))
     splits = {name: Samples(split, processor) for name, split in data.splits.items()}
     strategy = "epoch" if save_epochs else "no"
     arguments = TrainingArguments(
@@ -142,6 +154,7 @@ def fine_tune(
         remove_unused_columns=False,
         label_names=["labels"],
         disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
     )
     trainer = PolysenseTrainer(
@@ -161,6 +174,12 @@ def fine_tune(
 
 
 def score(data: TaskData, predictions: np.ndarray, labels: np.ndarray) -> float:
-    """The task's metric of a model's `logits`."""
+    """The task's metric of a model's `logits`.
+
+    Raises:
+        PolysenseError: the model gives NaN.
+    """
+    if np.isnan(predictions).any():
+        raise PolysenseError(f"{data.name}: training diverged (the model predicts NaN): lower the learning rate")
     chosen = predictions.argmax(axis=-1) if data.kind == "classification" else predictions
     return compute(data.metric, chosen, labels)

@@ -35,6 +35,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def working_folder(folder: Path) -> Path:
     """Where a run that ends in `folder` keeps its checkpoints until it is done."""
+    folder = folder.absolute()
     return folder.with_name(folder.name + ".partial")
 
 

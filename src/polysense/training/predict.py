@@ -15,7 +15,7 @@ from polysense.loading import hub_errors
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.models.processing import PROCESSOR_FILE, as_texts
 from polysense.tasks import read_texts
-from polysense.text import Text
+from polysense.text import Text, clean
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class Predictor:
         processor = PolysenseProcessor.from_pretrained(folder)
         with hub_errors("model", str(folder)):
             model = PolysenseForSequenceClassification.from_pretrained(str(folder))
+        if model.config.widths != processor.widths:
+            raise PolysenseError(
+                f"{folder}: {PROCESSOR_FILE} names towers of widths {processor.widths}, the model was trained with "
+                f"{model.config.widths}; copy the whole folder again"
+            )
         return cls(model, processor, batch_size)
 
     @property
@@ -109,6 +114,8 @@ def read_inputs(
     if (not text) == (file is None):
         raise PolysenseError("give either texts or a file (--text or --file)")
     if file is None:
-        return list(text or []), list(text_pair) if text_pair else None
+        return [clean(t) for t in text or []], [clean(t) for t in text_pair] if text_pair else None
+    if text_pair:
+        raise PolysenseError("second texts go with --text; name the two columns of a file with --text-column twice")
     rows = read_texts(file, list(text_columns))
     return list(rows["text"]), list(rows["text_pair"]) if "text_pair" in rows.column_names else None

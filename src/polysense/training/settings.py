@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from polysense.errors import PolysenseError
 from polysense.tasks import Defaults
+from polysense.tasks.tables import near
+
+_WHOLE = ("batch_size", "max_length", "k", "seed")
+_MAY_BE_ZERO = ("weight_decay", "warmup", "dropout", "seed")
+_MOST = {"seed": 2**32 - 1, "dropout": 1, "warmup": 1}
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,31 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_size", "epochs", "max_length", "k"):
-            if not getattr(self, name) > 0:
-                raise PolysenseError(f"{name.replace('_', '-')} must be more than 0, not {getattr(self, name)}")
+        for name in (field.name for field in fields(self)):
+            value, said = getattr(self, name), name.replace("_", "-")
+            if name == "method_learning_rate" and value is None:
+                continue
+            kind: Any = int if name in _WHOLE else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+                raise PolysenseError(f"{said} must be a {'whole ' if kind is int else ''}number, not {value!r}")
+            if name in _MAY_BE_ZERO and value < 0:
+                raise PolysenseError(f"{said} must not be less than 0, not {value}")
+            if name not in _MAY_BE_ZERO and value <= 0:
+                raise PolysenseError(f"{said} must be more than 0, not {value}")
+            if name in _MOST and value > _MOST[name]:
+                raise PolysenseError(f"{said} must be at most {_MOST[name]}, not {value}")
 
     @classmethod
     def for_task(cls, defaults: Defaults, **given: Any) -> TrainingSettings:
-        """A task's defaults, with what was given (not None) instead."""
+        """A task's defaults, with what was given (not None) instead.
+
+        Raises:
+            PolysenseError: a name is no setting, or a value is out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise PolysenseError(
+                    f"unknown setting {name!r}{near(name, known)}; the settings are {', '.join(known)}"
+                )
         return cls(**{**asdict(defaults), **{k: v for k, v in given.items() if v is not None}})

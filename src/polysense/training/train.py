@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
 
+from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.modality import TEXT
+from polysense.models import PolysenseForSequenceClassification
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
-from polysense.towers.embedded import EMBEDDED
 from polysense.towers.registry import parse_towers
 from polysense.training.data import Samples
 from polysense.training.fine_tune import build_processor, fine_tune, score
@@ -25,6 +27,7 @@ from polysense.training.settings import TrainingSettings
 from polysense.version import __version__
 
 DEFAULT_TOWERS = ("image",)
+RUN_FILE = "run.json"
 
 
 def load_data(
@@ -102,6 +105,7 @@ def train(
     check_free(folder, overwrite)
     chosen = method_config(method) if isinstance(method, str) else method
     chosen = chosen.with_options(options or {})
+    TrainingSettings.for_task(Defaults(), **settings)  # bad ones are found before any data are read
     data, defaults = load_data(
         task,
         data_dir=data_dir,
@@ -117,8 +121,16 @@ def train(
     started = time.perf_counter()
     processor = build_processor(chosen, backbone, parse_towers(towers), run_settings)
     partial = working_folder(folder)
-    if resume and not any(partial.glob("checkpoint-*")):
-        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
+    run = {
+        "backbone": backbone,
+        "method_choices": chosen.to_dict(),
+        "settings": asdict(run_settings),
+        "towers": {m: e.tower.fingerprint() for m, e in processor.extractors.items()},
+        "train_rows": len(data.splits["train"]),
+    }
+    if resume:
+        check_resumable(partial, run)
+    write_json(partial / RUN_FILE, run)
     trainer = fine_tune(
         data,
         chosen,
@@ -139,18 +151,32 @@ def train(
         "scores": evaluate_splits(trainer, data, processor),
         "rows": {name: len(split) for name, split in data.splits.items()},
         "seconds": round(time.perf_counter() - started, 1),
-        "backbone": backbone,
-        "method_choices": chosen.to_dict(),
-        "settings": asdict(run_settings),
+        **run,
         "notes": list(data.notes),
         "versions": versions(),
     }
     with whole_folder(folder) as staged:
-        trainer.save_model(str(staged))
+        cast("PolysenseForSequenceClassification", trainer.model).save_pretrained(str(staged))
         processor.save_pretrained(staged)
         write_json(staged / "training_log.json", {"log": trainer.state.log_history})
         write_json(staged / RESULTS_FILE, results)
     return results
+
+
+def check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
+    """Refuse to go on from checkpoints that are not there, or are those of another run.
+
+    Raises:
+        PolysenseError: either is so.
+    """
+    if not any(partial.glob("checkpoint-*")):
+        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
+    before = json.loads((partial / RUN_FILE).read_text()) if (partial / RUN_FILE).exists() else {}
+    changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
+    if changed:
+        raise PolysenseError(
+            f"the run in {partial} had other {', '.join(changed)}: give the same as then, or leave --resume out"
+        )
 
 
 def evaluate_splits(trainer: Any, data: TaskData, processor: Any) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,7 +61,7 @@ class SelfBalancingContrast(Regulariser):
     def forward(
         self, representations: Mapping[str, Tensor], modality_logits: Mapping[str, Tensor], labels: Tensor
     ) -> Tensor:
-        features = {m: F.normalize(layer(representations[m]), dim=-1) for m, layer in self.projectors.items()}
+        features = {m: self._project(m, representations[m]) for m in self.projectors}
         predictions = {}
         for m in features:
             class_logits = self.target.class_logits(modality_logits[m].detach())
@@ -75,3 +76,13 @@ class SelfBalancingContrast(Regulariser):
             for (m, k), weight in weights.items()
         )
         return self.weight * total / len(weights)
+
+    def _project(self, modality: str, representations: Tensor) -> Tensor:
+        """(B, d) to (B, p) of length 1.
+
+        A sentence without prototypes (r[m] = 0) is projected to the bias, which starts at zero and has no direction:
+        the gradient of its length would be huge, so none flows.
+        """
+        projected = self.projectors[modality](representations)
+        present = representations.any(dim=-1, keepdim=True)
+        return F.normalize(torch.where(present, projected, projected.detach()), dim=-1)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from polysense.methods.base import Interaction, Sizes, TextStates
 from polysense.methods.plain import Projection
-from polysense.methods.pooling import pool
 from polysense.modality import TEXT, Blocks
+from polysense.pooling import pool
 
 Stack = Literal["each", "joint"]
 

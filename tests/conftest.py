@@ -1,0 +1,28 @@
+"""Makes `support` importable, and the tiny models that many tests read: made once a session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import support
+
+# Models here are tiny: threads would only wait for one another, which is slow where cores are busy.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT with its tokenizer, as a folder of Hugging Face."""
+    return support.save_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random CLIP text model whose padding is its end token."""
+    return support.save_clip(tmp_path_factory.mktemp("clip"))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from polysense.errors import PolysenseError
+from polysense.training.evaluate import evaluate
+from polysense.training.predict import Predictor, read_inputs
+from polysense.training.train import train
+from tiny_runs import text_rows, write_rows
+
+pytest_plugins = ("tiny_runs",)
+
+
+def test_evaluate_scores_a_file_as_predictions_do(trained, tmp_path):
+    rows = text_rows(15, seed=9)
+    predicted = [p.label for p in Predictor.load(trained, batch_size=4).predict([row["text"] for row in rows])]
+    right = sum(p == row["label"] for p, row in zip(predicted, rows, strict=True))
+    results = evaluate(trained, file=write_rows(tmp_path / "x.jsonl", rows), batch_size=2, progress=False)
+    assert results["scores"] == {"x.jsonl": pytest.approx(right / 15)}
+    assert results["rows"] == {"x.jsonl": 15}
+    turned = [{**row, "label": {"long": "short", "short": "long"}[row["label"]]} for row in rows]
+    results = evaluate(trained, file=write_rows(tmp_path / "x.jsonl", turned), progress=False)
+    assert results["scores"] == {"x.jsonl": pytest.approx(1 - right / 15)}
+
+
+def test_evaluate_ranks_values(tmp_path, tiny):
+    from scipy.stats import spearmanr
+
+    rows = text_rows(15, seed=9)
+    train(tmp_path / "m", label_column="value", **tiny)
+    predicted = [p.label for p in Predictor.load(tmp_path / "m").predict([row["text"] for row in rows])]
+    results = evaluate(tmp_path / "m", file=write_rows(tmp_path / "x.jsonl", rows), label_column="value")
+    expected = spearmanr(predicted, [row["value"] for row in rows]).statistic
+    assert results["metric"] == "spearman" and results["scores"]["x.jsonl"] == pytest.approx(expected)
+
+
+def test_evaluate_on_a_task_scores_its_labelled_splits_but_train(tmp_path, tiny, tiny_task):
+    own = {k: v for k, v in tiny.items() if k != "train_file"}
+    results = train(tmp_path / "m", "tiny", **own)
+    again = evaluate(tmp_path / "m", "tiny", progress=False)
+    assert list(again["scores"]) == ["validation", "coda_test", "memory_color"]
+    assert again["scores"] == results["scores"]
+    one = evaluate(tmp_path / "m", "tiny", split="train", progress=False)
+    assert list(one["scores"]) == ["train"] and one["rows"] == {"train": 24}
+    with pytest.raises(PolysenseError, match=r"no labelled split 'dev'.*coda_test"):
+        evaluate(tmp_path / "m", "tiny", split="dev")
+
+
+def test_evaluate_needs_one_of_task_and_file_and_the_models_labels(trained, rows_file, tiny_task):
+    for arguments in ({}, {"task": "tiny", "file": rows_file}):
+        with pytest.raises(PolysenseError, match="either a task by name or a file"):
+            evaluate(trained, **arguments)
+    with pytest.raises(PolysenseError, match="other labels"):
+        evaluate(trained, "tiny")
+
+
+def test_predictions_do_not_depend_on_the_batch(trained):
+    texts = ["the cat", "", "a yellow banana is on the mat", "dog"]
+    predictor = Predictor.load(trained, batch_size=3)
+    together = torch.stack(list(predictor.scores(texts)))
+    alone = torch.stack([next(iter(predictor.scores([text]))) for text in texts])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    assert predictor.predict([]) == []
+    assert predictor.predict("the cat") == predictor.predict(["the cat"])
+    assert not predictor.model.training
+
+
+def test_inputs_come_from_texts_or_a_file(rows_file: Path):
+    rows = text_rows()
+    assert read_inputs(["a\ud800", "b\0"], None, None, ["text"]) == (["a\ufffd", "b\ufffd"], None)
+    assert read_inputs(["a"], ["c\udfff"], None, ["text"]) == (["a"], ["c\ufffd"])
+    assert read_inputs(None, None, rows_file, ["other"]) == ([row["other"] for row in rows], None)
+    both = read_inputs(None, None, rows_file, ["text", "other"])
+    assert both == ([row["text"] for row in rows], [row["other"] for row in rows])
+    for arguments in ((None, None, None), (["a"], None, rows_file), ([], None, None), (None, ["a"], rows_file)):
+        with pytest.raises(PolysenseError, match="--text"):
+            read_inputs(*arguments, ["text"])
