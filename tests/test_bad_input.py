@@ -26,6 +26,7 @@ def good(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "good"
     folder.mkdir()
     (folder / "results.json").write_text('{"good": true}')
+    (folder / "polysense_processor.json").write_text("good")
     (folder / "model.safetensors").write_text("good")
     before = hashes(folder)
     yield folder
@@ -105,7 +106,7 @@ def test_folders_that_are_no_model(train, cli, tmp_path, trained, bert_folder):
     has(train("--tower", f"image={empty}"), f"tower {empty}: the folder has neither aligned_tower.json nor")
     has(train("--tower", f"image=encoder:{empty}"), f"tower {empty}: the folder holds no model")
     has(train("--backbone", trained), "trained Polysense model; name the text model under it")
-    has(train("--tower", f"image={bert_folder}"), "a bert model is no contrastive", f"write encoder:{bert_folder}")
+    has(train("--tower", f"image={bert_folder}"), "a bert model is not supported", f"write encoder:{bert_folder}")
     has(train("--backbone", ""), "backbone", "is empty; give a name")
     for folder in (empty, bert_folder, tmp_path / "nowhere"):
         for verb in (("evaluate", folder, "--task", "coda"), ("predict", folder, "--text", "a")):
@@ -243,12 +244,12 @@ def test_outputs_that_are_taken(cli, flags, trained, tmp_path, good):
     (foreign / "letter").write_text("mine")
     for overwrite in ([], ["--overwrite"]):
         has(cli("train", "--output-dir", file, *flags, *overwrite).error, f"{file} is a file: choose another")
-        has(cli("train", "--output-dir", foreign, *flags, *overwrite).error, "no result of Polysense: choose another")
-        has(cli("align", "--output-dir", foreign, *overwrite).error, "no aligned tower: choose another")
+        has(cli("train", "--output-dir", foreign, *flags, *overwrite).error, "holds something else", "choose another")
+        has(cli("align", "--output-dir", foreign, *overwrite).error, "holds something else", "choose another")
         has(cli("align", "--output-dir", file, *overwrite).error, f"{file} is a file: choose another")
     has(cli("train", "--output-dir", good, *flags).error, f"{good} already holds a result", "--overwrite")
     has(cli("train", "--output-dir", file / "below", *flags).error, "Not a directory")
-    has(cli("demo", "--output-dir", foreign).error, "no result of Polysense")
+    has(cli("demo", "--output-dir", foreign).error, "holds something else")
     has(cli("demo", "--output-dir", file).error, "is a file")
     has(cli("predict", trained, "--text", "a", "--output", foreign).error, f"{foreign} is a folder")
     has(cli("compare", "--output", foreign, "--task", "coda", "--run", "text").error, f"{foreign} is a folder")

@@ -161,7 +161,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict for texts, or for the rows of a file."""
-    from polysense.training.folder import write_whole
+    from polysense.folder import write_whole
     from polysense.training.predict import Predictor, read_inputs
 
     def work() -> dict[str, Any]:
@@ -285,7 +285,7 @@ def compare(
             raise PolysenseError("--setting seed: the seeds are 0, 1, ...; say how many with --seeds")
         grid = Grid(runs, task, range(seeds), settings, train_rows, backbone, cells)
         rows = grid.rows()
-        save_results(output, rows, "polysense " + shlex.join(sys.argv[1:]))
+        save_results(output, rows, "polysense " + shlex.join(sys.argv[1:]), grid.notes, grid.used)
         return {"rows": [asdict(row) for row in rows], "tests": compare_rows(rows)}
 
     def show(result: dict[str, Any], console: Console) -> None:

@@ -75,10 +75,12 @@ def test_a_demonstration_is_replaced_and_nothing_else_is(tmp_path, tiny_demo, mo
     before = hashes(folder)
     demo(folder, seeds=(1,))
     assert hashes(folder) != before
+    with pytest.raises(PolysenseError, match="something else"):
+        demo(folder / "model")  # a trained model is no demonstration
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "letter").write_text("")
-    with pytest.raises(PolysenseError, match="no result of Polysense"):
+    with pytest.raises(PolysenseError, match="something else"):
         demo(foreign)
     assert [file.name for file in foreign.iterdir()] == ["letter"]
 

@@ -54,7 +54,9 @@ def test_open_by_spec(bert_folder: Path, clip_folder: Path) -> None:
 
 
 def test_plain_encoder_is_no_clip(bert_folder: Path) -> None:
-    with pytest.raises(PolysenseError, match=f"a bert model is no contrastive text tower; write encoder:{bert_folder}"):
+    with pytest.raises(
+        PolysenseError, match=f"a bert model is not supported as a contrastive tower; write encoder:{bert_folder}"
+    ):
         open_tower(str(bert_folder))
 
 

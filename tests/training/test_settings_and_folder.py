@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from polysense.errors import PolysenseError
+from polysense.folder import check_free, whole_folder, working_folder, write_json, write_whole
 from polysense.tasks import Defaults
-from polysense.training.folder import check_free, whole_folder, working_folder, write_json, write_whole
 from polysense.training.settings import TrainingSettings
 
 
@@ -72,18 +72,18 @@ def test_the_working_folder_of_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_may_be_written_to(tmp_path: Path):
-    check_free(tmp_path / "new", overwrite=False)
-    check_free(tmp_path, overwrite=False)  # empty
+    check_free(tmp_path / "new", overwrite=False, marker="mine")
+    check_free(tmp_path, overwrite=False, marker="mine")  # empty
     (tmp_path / "file").write_text("")
     for overwrite in (False, True):
         with pytest.raises(PolysenseError, match="is a file"):
-            check_free(tmp_path / "file", overwrite)
-        with pytest.raises(PolysenseError, match="no result of Polysense"):
-            check_free(tmp_path, overwrite)
-    (tmp_path / "results.json").write_text("{}")
+            check_free(tmp_path / "file", overwrite, "mine")
+        with pytest.raises(PolysenseError, match="no mine in it"):
+            check_free(tmp_path, overwrite, "mine")
+    (tmp_path / "mine").write_text("{}")
     with pytest.raises(PolysenseError, match="--overwrite"):
-        check_free(tmp_path, overwrite=False)
-    check_free(tmp_path, overwrite=True)
+        check_free(tmp_path, overwrite=False, marker="mine")
+    check_free(tmp_path, overwrite=True, marker="mine")
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path):

@@ -172,10 +172,29 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, tiny):
 def test_a_new_run_forgets_the_checkpoints_of_an_interrupted_one(tmp_path, tiny, monkeypatch):
     stale = tmp_path / "m.partial" / "checkpoint-999"
     stale.mkdir(parents=True)
+    with pytest.raises(PolysenseError, match="--resume to go on"):
+        train(tmp_path / "m", **tiny)
+    assert stale.exists()
+    interrupt(monkeypatch, _Stop)
+    with pytest.raises(_Stop):
+        train(tmp_path / "m", overwrite=True, **{**tiny, "epochs": 2, "progress": True})
+    assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-3"]
+
+
+def test_another_run_is_not_resumed(tmp_path, tiny, monkeypatch):
     interrupt(monkeypatch, _Stop)
     with pytest.raises(_Stop):
         train(tmp_path / "m", **{**tiny, "epochs": 2, "progress": True})
-    assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-3"]
+    for change in ({"seed": 5}, {"learning_rate": 1e-6}, {"method": "mpb"}, {"train_rows": 5}):
+        with pytest.raises(PolysenseError, match="the run in .* had other"):
+            train(tmp_path / "m", resume=True, **{**tiny, "epochs": 2, **change})
+    assert list((tmp_path / "m.partial").glob("checkpoint-*"))
+
+
+def test_what_was_learnt_of_the_modalities_is_told(tmp_path, tiny):
+    weights = train(tmp_path / "m", **tiny)["weights"]
+    assert sum(weights["rho"].values()) == pytest.approx(1)
+    assert weights["pi_z"] == {"text,image": 1.0, "image,text": 1.0}
 
 
 def test_nothing_to_resume_is_an_error(tmp_path, tiny):
@@ -188,7 +207,7 @@ def test_nothing_to_resume_is_an_error(tmp_path, tiny):
 def test_a_failing_run_leaves_the_old_result(tmp_path, tiny, monkeypatch, where):
     folder = tmp_path / "m"
     folder.mkdir()
-    for name in ("results.json", "model.safetensors"):
+    for name in ("polysense_processor.json", "model.safetensors"):
         (folder / name).write_text("good")
     before = hashes(folder)
 
@@ -204,7 +223,7 @@ def test_a_failing_run_leaves_the_old_result(tmp_path, tiny, monkeypatch, where)
 def test_an_old_result_is_only_replaced_when_asked(tmp_path, tiny):
     folder = tmp_path / "m"
     folder.mkdir()
-    (folder / "results.json").write_text("{}")
+    (folder / "polysense_processor.json").write_text("{}")
     (folder / "old").write_text("old")
     before = hashes(folder)
     with pytest.raises(PolysenseError, match="add --overwrite"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from polysense.alignment.sources import SOURCES, load_source
 from polysense.alignment.training import AlignmentData, AlignmentSettings, train_head
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.folder import check_free, whole_folder, write_json, write_whole
 from polysense.loading import hub_errors
 from polysense.prototypes.selection import top_k
 from polysense.towers.aligned import CONFIG_FILE, AlignedConfig, AlignedTower
@@ -58,7 +57,7 @@ def align(
         PolysenseError: nothing to train on, or `output` is taken.
     """
     settings = settings or AlignmentSettings()
-    _check_free(output, overwrite)
+    check_free(output, overwrite, marker=CONFIG_FILE)
     with hub_errors("trunk", trunk):
         encoder = EncoderTower(load_encoder(trunk), load_tokenizer(trunk), trunk)
     pairs = [pair for source in sources for pair in _load(source)]
@@ -70,31 +69,12 @@ def align(
     report = {"command": command, "sources": list(sources), "trunk": trunk, **report}
     config = AlignedConfig(trunk, space.width, settings.rank, len(head.memory.keys))
     tower = AlignedTower(config, encoder.model, encoder.tokenizer, head, str(output))
-    staged = output.with_name(output.name + ".partial")
-    shutil.rmtree(staged, ignore_errors=True)
-    tower.save(staged)
-    save_file(space.state_dict(), staged / "feature_space.safetensors")
-    (staged / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    (staged / "README.md").write_text(tower_card(report, sources))
-    old = output.with_name(output.name + ".replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    staged.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(output) as staged:
+        tower.save(staged)
+        save_file(space.state_dict(), staged / "feature_space.safetensors")
+        write_json(staged / "report.json", report)
+        write_whole(staged / "README.md", tower_card(report, sources))
     return report
-
-
-def _check_free(output: Path, overwrite: bool) -> None:
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise PolysenseError(f"{output} is a file: choose another --output-dir")
-    if any(output.iterdir()):
-        if not (output / CONFIG_FILE).exists():
-            raise PolysenseError(f"{output} holds something that is no aligned tower: choose another --output-dir")
-        if not overwrite:
-            raise PolysenseError(f"{output} is already there: choose another folder or add --overwrite")
 
 
 def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: EncoderTower) -> AlignmentData:

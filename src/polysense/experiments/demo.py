@@ -10,14 +10,15 @@ from typing import Any, cast
 
 from polysense.experiments.demo_figure import demo_figure
 from polysense.experiments.grid import Grid, Run
+from polysense.folder import RESULTS_FILE, check_free, whole_folder, write_json, write_whole
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.tasks import TaskData, get_task
 from polysense.training.data import split_texts
-from polysense.training.folder import RESULTS_FILE, check_free, whole_folder, write_json, write_whole
 from polysense.training.predict import Predictor
 from polysense.training.settings import TrainingSettings
 
 TASK = "coda"
+PREDICTIONS_FILE = "predictions.jsonl"
 METHODS = ("text", "macsc")
 TESTS = ("coda_test", "memory_color")
 
@@ -42,7 +43,7 @@ def demo(output: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
         {"rows": [{"method", "modalities", "seeds", "coda_test", "memory_color", "seconds"}, ...], "best", "notes"};
         accuracies from 0 to 1, one a seed. "memory_color" is empty where MemoryColor is not on this machine.
     """
-    check_free(output, overwrite=True)
+    check_free(output, overwrite=True, marker=PREDICTIONS_FILE)
     task = get_task(TASK)
     data = task.load()
     grid = Grid([Run.parse(method) for method in METHODS], [TASK], list(seeds))
@@ -73,7 +74,7 @@ def demo(output: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
         trained[better].model.save_pretrained(str(staged / "model"))
         trained[better].processor.save_pretrained(staged / "model")
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions[better])
-        write_whole(staged / "predictions.jsonl", "".join(lines))
+        write_whole(staged / PREDICTIONS_FILE, "".join(lines))
         demo_figure(rows, predictions).savefig(staged / "demo.png", dpi=150)
         write_json(staged / RESULTS_FILE, report)
     return report

@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+import polysense
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.results import Row
@@ -91,6 +93,8 @@ class Grid:
         train_rows: training rows, drawn by the seed and so the same for every method.
         backbone: name, hub id or folder.
         cells: folder of finished cells; None keeps none.
+        notes: what the tasks say of their data, filled by `rows`.
+        used: the settings by task, all but the seed, filled by `rows`.
     """
 
     runs: Sequence[Run]
@@ -100,6 +104,8 @@ class Grid:
     train_rows: int | None = None
     backbone: str = EMBEDDED
     cells: Path | None = None
+    notes: list[str] = field(default_factory=list)
+    used: dict[str, Any] = field(default_factory=dict)
     _processors: dict[str, PolysenseProcessor] = field(default_factory=dict, repr=False)
 
     def rows(self) -> list[Row]:
@@ -112,6 +118,9 @@ class Grid:
             for name in self.tasks:
                 task = get_task(name)
                 data = task.load()
+                self.notes += [f"{name}: {note}" for note in data.notes]
+                self.used[name] = asdict(TrainingSettings.for_task(task.defaults, **self.settings))
+                self.used[name].pop("seed")
                 for run in self.runs:
                     cells = []
                     for seed in self.seeds:
@@ -156,7 +165,7 @@ class Grid:
         towers = {m: open_tower(spec).fingerprint() for m, spec in run.towers.items()}
         contents = {name: _digest(split) for name, split in data.splits.items()}
         parts = [run.method.to_dict(), towers, asdict(settings), self.backbone, self.train_rows, data.name, contents]
-        text = json.dumps([*parts, versions()], sort_keys=True)
+        text = json.dumps([*parts, versions(), source_digest()], sort_keys=True)
         return f"{data.name}-{run.method.name}-{settings.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def _rows_of(self, data: TaskData, run: Run, cells: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -178,3 +187,14 @@ class Grid:
 
 def _digest(split: Dataset) -> str:
     return hashlib.sha256(json.dumps(split.to_dict()).encode()).hexdigest()
+
+
+@cache
+def source_digest() -> str:
+    """Of the code that a number depends on: a cell of other code is not this code's result."""
+    root = Path(polysense.__file__).parent
+    digest = hashlib.sha256()
+    for folder in ("methods", "models", "prototypes", "tasks", "towers", "training"):
+        for file in sorted((root / folder).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

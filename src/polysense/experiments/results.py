@@ -15,7 +15,7 @@ import torch
 from rich.table import Table
 from scipy import stats
 
-from polysense.training.folder import write_json, write_whole
+from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
 
 
@@ -89,13 +89,23 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {accelerator}"
 
 
-def save_results(file: Path, rows: Sequence[Row], command: str) -> None:
-    """Write the numbers as JSON (command, date, machine, versions, rows, paired tests), and the table beside them."""
+def save_results(
+    file: Path, rows: Sequence[Row], command: str, notes: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> None:
+    """Write the numbers as JSON and the table beside them.
+
+    Args:
+        file: of the JSON; the table goes into a Markdown file of the same name.
+        notes: what has to be said of the data.
+        settings: of the runs by task.
+    """
     result = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "versions": versions(),
+        "settings": dict(settings or {}),
+        "notes": list(notes),
         "rows": [asdict(row) for row in rows],
         "tests": compare_rows(rows),
     }
@@ -116,6 +126,7 @@ def markdown_table(result: Mapping[str, Any]) -> str:
         p = f"{test['p']:.2g}" if test.get("p") is not None else ""
         cells = [row["task"], row["method"], "+".join(row["modalities"]), row["metric"], str(len(row["seeds"]))]
         lines.append("| " + " | ".join([*cells, f"{row['mean']:.1f} ± {row['std']:.1f}", against, p]) + " |")
+    lines += ["", *(f"- {note}" for note in result["notes"])] if result.get("notes") else []
     return "\n".join(lines) + "\n"
 
 

@@ -25,8 +25,8 @@ class Target(ABC):
     frequency: Sequence[float]
 
     def log_frequency(self, like: Tensor) -> Tensor:
-        """(classes,) log pi_e, with the type and device of `like`; a class without examples gets a floor."""
-        return like.new_tensor(self.frequency).clamp(min=1e-6).log()
+        """(classes,) log pi_e, with the type and device of `like`; minus infinity for a class without examples."""
+        return like.new_tensor(self.frequency).log()
 
     @abstractmethod
     def mix(self, logits: Tensor, log_weights: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class PolysenseForSequenceClassification(PreTrainedModel):
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    # The loss is a mean: the Trainer has to divide it by the steps that it accumulates over.
+    accepts_loss_kwargs = False
 
     def __init__(self, config: PolysenseConfig) -> None:
         super().__init__(config)
@@ -101,7 +103,7 @@ class PolysenseForSequenceClassification(PreTrainedModel):
         mask = (
             attention_mask.bool() if attention_mask is not None else torch.ones_like(states[..., 0], dtype=torch.bool)
         )
-        blocks = self._blocks(prototypes or {}, prototype_masks or {})
+        blocks = self._blocks(prototypes or {}, prototype_masks or {}, like=states)
         representations = {
             m: self.dropout(r)
             for m, r in self.interaction(TextStates(states, mask, self.config.pooling), blocks).items()
@@ -120,17 +122,16 @@ class PolysenseForSequenceClassification(PreTrainedModel):
             representations=representations,
         )
 
-    def _blocks(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, PrototypeBlock]:
+    def _blocks(
+        self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], like: Tensor
+    ) -> dict[str, PrototypeBlock]:
         missing = [m for m in self.config.widths if m not in features or m not in masks]
         if missing:
             raise ValueError(
                 f"no prototypes of {', '.join(missing)} were given: let PolysenseProcessor make the inputs"
             )
         # `BatchEncoding.to` moves tensors, not dictionaries of them.
-        return {
-            m: PrototypeBlock(features[m].to(self.device, self.dtype), masks[m].to(self.device))
-            for m in self.config.widths
-        }
+        return {m: PrototypeBlock(features[m].to(like), masks[m].to(like.device)) for m in self.config.widths}
 
 
 _BACKBONE_INPUTS = ("token_type_ids", "position_ids", "inputs_embeds")

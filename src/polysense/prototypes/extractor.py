@@ -87,8 +87,9 @@ class PrototypeExtractor:
         found = self._read(new, progress) if new else {}
         result = [self._known[text] if text in self._known else found[text] for text in texts]
         self._known.update(found)
-        for text in list(self._known)[: max(0, len(self._known) - FORGET_AFTER)]:
-            del self._known[text]
+        if len(self._known) > FORGET_AFTER:
+            for text in list(self._known)[:-FORGET_AFTER]:
+                del self._known[text]
         return result
 
     def block(self, texts: Sequence[Text]) -> PrototypeBlock:

@@ -54,6 +54,9 @@ class ClipTower(Tower):
         self.eos_token_id = config.eos_token_id
         self.freeze()
 
+    def variant(self) -> str:
+        return "projected" if self.projected else "raw"
+
     @torch.no_grad()
     def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
         # Old configurations give id 2 for the end of text; the tokenizer knows the real one.
@@ -89,6 +92,8 @@ class EncoderTower(Tower):
         if model.config.is_encoder_decoder or not _shows_attention(model):
             kind = model.config.model_type
             raise PolysenseError(f"tower {spec}: a {kind} model does not show its attention, which ranks the tokens")
+        if is_causal(model):
+            raise PolysenseError(f"tower {spec}: the first token of a {model.config.model_type} model sees only itself")
         self.model = model
         self.tokenizer = tokenizer
         self.spec = spec
@@ -116,9 +121,21 @@ def _shows_attention(model: PreTrainedModel) -> bool:
     return bool(row.rows)
 
 
+@torch.no_grad()
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a token of this model sees only what stands before it: its state does not depend on what follows."""
+    training = model.training
+    ids = torch.tensor([[0, 1], [0, 2]], device=model.device)
+    states = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    model.train(training)
+    return bool(torch.equal(states[0, 0], states[1, 0]))
+
+
 def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Longest sequence that an encoder reads, special tokens included."""
     positions = getattr(model.config, "max_position_embeddings", None) or 512
+    if positions < 0:  # XLNet's positions are relative
+        positions = tokenizer.model_max_length
     if model.config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         # These number positions from padding_idx + 1 on.
         positions -= model.config.pad_token_id + 1

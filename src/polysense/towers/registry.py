@@ -6,7 +6,8 @@
 | `noise` | Gaussian noise (MaCSC Table 5) |
 | `encoder:MODEL` | any text encoder as it is, unaligned (MaCSC Table 5); MODEL a hub id, a folder or `minilm` |
 | a folder of `polysense align` | that aligned tower |
-| a hub id or folder of a CLIP model | its text tower |
+| a hub id or folder of a CLIP model | its text tower, projected to the shared space |
+| `raw:MODEL` | the same without the projection |
 """
 
 from __future__ import annotations
@@ -42,14 +43,17 @@ def open_tower(spec: str) -> Tower:
             return AlignedTower.load(folder, spec)
     if spec == "noise":
         return NoiseTower(_encoder(EMBEDDED, f"encoder:{EMBEDDED}"), spec)
-    if spec.startswith("encoder:"):
-        return _encoder(spec.removeprefix("encoder:"), spec)
+    kind, colon, source = spec.partition(":")
+    if colon and kind in ("encoder", "raw"):
+        source = _absolute(source)
+        return _encoder(source, f"{kind}:{source}") if kind == "encoder" else _clip(source, f"{kind}:{source}", False)
+    spec = _absolute(spec)
     folder = Path(spec)
     if (folder / CONFIG_FILE).exists():
         return AlignedTower.load(folder, spec)
     if folder.exists() and not (folder / "config.json").exists():
         raise PolysenseError(f"tower {spec}: the folder has neither {CONFIG_FILE} nor a model's config.json")
-    return _clip(spec)
+    return _clip(spec, spec)
 
 
 def parse_towers(assignments: Sequence[str]) -> dict[str, str]:
@@ -76,13 +80,18 @@ def _encoder(source: str, spec: str) -> EncoderTower:
         return EncoderTower(load_encoder(source), load_tokenizer(source), spec)
 
 
-def _clip(source: str) -> Tower:
+def _absolute(source: str) -> str:
+    """A folder by its whole path, so that a saved model finds its tower from anywhere."""
+    return str(Path(source).resolve()) if source and Path(source).exists() else source
+
+
+def _clip(source: str, spec: str, projected: bool = True) -> Tower:
     with hub_errors("tower", source):
         config = AutoConfig.from_pretrained(resolve_model(source))
         if config.model_type not in ("clip", "clip_text_model"):
             raise PolysenseError(
-                f"tower {source}: a {config.model_type} model is no contrastive text tower; "
+                f"tower {source}: a {config.model_type} model is not supported as a contrastive tower; "
                 f"write encoder:{source} to use it unaligned"
             )
         model = cast("CLIPTextModelWithProjection", load_encoder(source))
-        return ClipTower(model, load_tokenizer(source), source)
+        return ClipTower(model, load_tokenizer(source), spec, projected)

@@ -78,9 +78,13 @@ class Tower(nn.Module, ABC):
             special = special[special != self.tokenizer.unk_token_id]
         return attention_mask.bool() & ~torch.isin(input_ids, special)
 
+    def variant(self) -> str:
+        """What changes the features and is no weight, for the fingerprint."""
+        return ""
+
     def fingerprint(self) -> str:
         """A digest of weights and tokenizer: the same text and fingerprint always give the same features."""
-        digest = hashlib.sha256(type(self).__name__.encode())
+        digest = hashlib.sha256(f"{type(self).__name__} {self.max_length} {self.variant()}".encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

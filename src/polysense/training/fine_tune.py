@@ -132,11 +132,13 @@ def fine_tune(
     set_seed(settings.seed)
     widths = processor.widths if method.multimodal else {}
     model = build_model(data, method, backbone, widths, settings.dropout)
-    for split in data.splits.values():
+    # What has no labels is neither trained on nor scored.
+    labelled = {name: split for name, split in data.splits.items() if "label" in split.column_names}
+    for split in labelled.values():
         processor.read_prototypes(split_texts(split), progress)
     # Else a text that is longer than the backbone's positions would end in an index error.
     processor.max_length = min(processor.max_length, usable_length(model.backbone, processor.tokenizer))
-    splits = {name: Samples(split, processor) for name, split in data.splits.items()}
+    splits = {name: Samples(split, processor) for name, split in labelled.items()}
     strategy = "epoch" if save_epochs else "no"
     arguments = TrainingArguments(
         output_dir=str(folder),

@@ -15,14 +15,17 @@ import transformers
 
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.folder import RESULTS_FILE, check_free, whole_folder, working_folder, write_json
 from polysense.methods.catalog import MethodConfig, method_config
+from polysense.methods.macsc.contrast import SelfBalancingContrast
+from polysense.methods.macsc.fusion import LateFusion
 from polysense.modality import TEXT
 from polysense.models import PolysenseForSequenceClassification
+from polysense.models.processing import PROCESSOR_FILE
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.towers.registry import parse_towers
 from polysense.training.data import Samples
 from polysense.training.fine_tune import build_processor, fine_tune, score
-from polysense.training.folder import RESULTS_FILE, check_free, whole_folder, working_folder, write_json
 from polysense.training.settings import TrainingSettings
 from polysense.version import __version__
 
@@ -48,6 +51,8 @@ def load_data(
     """
     if (task is None) == (train_file is None):
         raise PolysenseError("give either a task by name or a training file (--task or --train-file)")
+    if task is not None and (validation_file or kind):
+        raise PolysenseError(f"--validation-file and --kind go with --train-file; the task {task} says both itself")
     if task is not None:
         known = get_task(task)
         return known.load(Path(data_dir) if data_dir else None), known.defaults
@@ -102,7 +107,7 @@ def train(
         the results: the score of each split, settings, seconds.
     """
     folder = Path(output_dir)
-    check_free(folder, overwrite)
+    check_free(folder, overwrite, marker=PROCESSOR_FILE)
     chosen = method_config(method) if isinstance(method, str) else method
     chosen = chosen.with_options(options or {})
     TrainingSettings.for_task(Defaults(), **settings)  # bad ones are found before any data are read
@@ -130,6 +135,10 @@ def train(
     }
     if resume:
         check_resumable(partial, run)
+    elif any(partial.glob("checkpoint-*")) and not overwrite:
+        raise PolysenseError(
+            f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
+        )
     write_json(partial / RUN_FILE, run)
     trainer = fine_tune(
         data,
@@ -142,6 +151,7 @@ def train(
         resume=resume,
         progress=progress,
     )
+    model = cast("PolysenseForSequenceClassification", trainer.model)
     results = {
         "task": data.name,
         "kind": data.kind,
@@ -149,6 +159,7 @@ def train(
         "modalities": [TEXT, *processor.widths],
         "metric": data.metric,
         "scores": evaluate_splits(trainer, data, processor),
+        "weights": modality_weights(model),
         "rows": {name: len(split) for name, split in data.splits.items()},
         "seconds": round(time.perf_counter() - started, 1),
         **run,
@@ -156,11 +167,22 @@ def train(
         "versions": versions(),
     }
     with whole_folder(folder) as staged:
-        cast("PolysenseForSequenceClassification", trainer.model).save_pretrained(str(staged))
+        model.save_pretrained(str(staged))
         processor.save_pretrained(staged)
         write_json(staged / "training_log.json", {"log": trainer.state.log_history})
         write_json(staged / RESULTS_FILE, results)
     return results
+
+
+def modality_weights(model: PolysenseForSequenceClassification) -> dict[str, dict[str, float]]:
+    """What a method has learnt of its modalities: rho (MaCSC Eq. 11) and pi_z (Eq. 6), where it has them."""
+    weights = {}
+    if isinstance(model.combination, LateFusion):
+        weights["rho"] = model.combination.weights()
+    if isinstance(model.regulariser, SelfBalancingContrast):
+        pairs = model.regulariser.coarse()
+        weights["pi_z"] = {f"{m},{k}": round(weight.item(), 4) for (m, k), weight in pairs.items()}
+    return weights
 
 
 def check_resumable(partial: Path, run: Mapping[str, Any]) -> None:

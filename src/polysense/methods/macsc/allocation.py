@@ -15,10 +15,13 @@ def debiased_prediction(class_logits: Tensor, log_frequency: Tensor, alpha: floa
 
     Args:
         class_logits: (B, C).
-        log_frequency: (C,) log pi_e.
+        log_frequency: (C,) log pi_e. A class that no training example has gets no probability: dividing by its
+            frequency of zero would give it all.
         alpha: strength of the correction.
     """
-    return (class_logits - alpha * log_frequency).softmax(dim=-1)
+    absent = log_frequency == float("-inf")
+    adjusted = class_logits - alpha * log_frequency.masked_fill(absent, 0.0)
+    return adjusted.masked_fill(absent, float("-inf")).softmax(dim=-1)
 
 
 def allocation_scores(p_m: Tensor, p_k: Tensor) -> Tensor:

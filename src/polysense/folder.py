@@ -14,20 +14,25 @@ from polysense.errors import PolysenseError
 RESULTS_FILE = "results.json"
 
 
-def check_free(folder: Path, overwrite: bool) -> None:
+def check_free(folder: Path, overwrite: bool, marker: str) -> None:
     """Refuse to write where something is that nobody asked to replace.
 
+    Args:
+        folder: where a result is to go.
+        overwrite: whether a result of the same kind may be replaced.
+        marker: a file that every result of this kind has; a folder without it is somebody else's.
+
     Raises:
-        PolysenseError: `folder` is a file, a folder of something else, or a result and `overwrite` is not set.
+        PolysenseError: `folder` is a file, holds something else, or a result and `overwrite` is not set.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise PolysenseError(f"{folder} is a file: choose another --output-dir")
     if any(folder.iterdir()):
-        if not (folder / RESULTS_FILE).exists():
+        if not (folder / marker).exists():
             raise PolysenseError(
-                f"{folder} holds something that is no result of Polysense: choose another --output-dir"
+                f"{folder} holds something else (there is no {marker} in it): choose another --output-dir"
             )
         if not overwrite:
             raise PolysenseError(f"{folder} already holds a result: choose another --output-dir or add --overwrite")
