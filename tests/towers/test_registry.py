@@ -54,9 +54,8 @@ def test_open_by_spec(bert_folder: Path, clip_folder: Path) -> None:
 
 
 def test_plain_encoder_is_no_clip(bert_folder: Path) -> None:
-    with pytest.raises(
-        PolysenseError, match=f"a bert model is not supported as a contrastive tower; write encoder:{bert_folder}"
-    ):
+    message = f"a bert model is not supported as a contrastive tower; write encoder:{bert_folder}"
+    with pytest.raises(PolysenseError, match=message):
         open_tower(str(bert_folder))
 
 

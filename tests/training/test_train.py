@@ -186,7 +186,7 @@ def test_another_run_is_not_resumed(tmp_path, tiny, monkeypatch):
     with pytest.raises(_Stop):
         train(tmp_path / "m", **{**tiny, "epochs": 2, "progress": True})
     for change in ({"seed": 5}, {"learning_rate": 1e-6}, {"method": "mpb"}, {"train_rows": 5}):
-        with pytest.raises(PolysenseError, match="the run in .* had other"):
+        with pytest.raises(PolysenseError, match=r"the run in .* had other"):
             train(tmp_path / "m", resume=True, **{**tiny, "epochs": 2, **change})
     assert list((tmp_path / "m.partial").glob("checkpoint-*"))
 
