@@ -65,6 +65,6 @@ def report(benchmarks: Sequence[Benchmark], file: Path) -> None:
     for b in benchmarks:
         met = "yes" if b.met else "NO"
         table.add_row(b.name, f"{b.ours:.1f}", f"{b.reference:.1f}", b.unit, f"{b.ratio:.3f}", f"<= {b.goal}", met)
-    Console().print(table)
+    Console(width=120).print(table)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(b) for b in benchmarks], indent=2) + "\n")

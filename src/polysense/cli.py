@@ -334,7 +334,8 @@ def _report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], 
         # A lone surrogate (of a file's name, say) has no UTF-8; its escape is JSON's.
         typer.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())
     else:
-        show(result, Console())
+        # A pipe has no width of its own; 80 columns would cut the tables.
+        show(result, Console(width=None if sys.stdout.isatty() else 120))
 
 
 # Typer carries a copy of click in some versions and depends on it in others; this is the one in use.
