@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # installed first; set TORCH= to take whatever pip chooses.
 TORCH ?= torch==2.13.0
 # The oldest versions that pyproject.toml declares.
-OLDEST := torch==2.13.0 transformers==5.0.0 accelerate==1.4.0 datasets==4.0.0 matplotlib==3.9.0 numpy==2.0.2 \
+OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 datasets==4.0.0 matplotlib==3.9.0 numpy==2.0.2 \
           pillow==10.4.0 rich==13.7.0 safetensors==0.5.0 scipy==1.13.0 tqdm==4.66.3 typer==0.24.0
 
 .PHONY: setup demo test test-oldest lint format bench clean

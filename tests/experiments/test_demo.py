@@ -48,7 +48,7 @@ def test_the_report_and_its_files(tmp_path, tiny_demo):
     assert {file.name for file in folder.iterdir()} == {"model", "predictions.jsonl", "demo.png", "results.json"}
     assert [file.name for file in tmp_path.iterdir()] == ["demo"]
     with Image.open(folder / "demo.png") as picture:
-        assert picture.width > 500 and len(set(picture.convert("L").get_flattened_data())) > 50
+        assert picture.width > 500 and len(set(picture.convert("L").tobytes())) > 50
 
     predictions = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [row["test"] for row in predictions] == ["coda_test"] * 10 + ["memory_color"] * 10
