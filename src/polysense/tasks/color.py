@@ -66,7 +66,7 @@ class CodaTask(Task):
     name = "coda"
     label_names = COLORS
     # Three epochs of so few objects are a handful of steps. Chosen by cross-validation on the train and development
-    # objects, for text alone and MaCSC alike: 12 epochs against 25, 1e-3 against 1e-4 and 3e-3 for the new layers.
+    # objects, for text alone and MaCSC alike: 12 epochs against 25, 1e-3 against 1e-4 for the new layers.
     defaults: ClassVar[Defaults] = Defaults(epochs=12, method_learning_rate=1e-3)
 
     def load(self, data_dir: Path | None = None) -> TaskData:
