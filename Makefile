@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 # installed first; set TORCH= to take whatever pip chooses.
 TORCH ?= torch==2.13.0
 # The oldest versions that pyproject.toml declares.
-OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 datasets==4.0.0 matplotlib==3.9.0 numpy==2.0.2 \
-          pillow==10.4.0 rich==13.7.0 safetensors==0.5.0 scipy==1.13.0 tqdm==4.66.3 typer==0.24.0
+OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 av==15.0.0 datasets==4.0.0 filelock==3.16.0 ftfy==6.1.1 \
+          matplotlib==3.9.0 numpy==2.0.2 pillow==10.4.0 pyarrow==21.0.0 rich==13.7.0 safetensors==0.5.0 scipy==1.13.0 \
+          soundfile==0.13.0 tqdm==4.66.3 typer==0.24.0
 
 .PHONY: setup demo test test-oldest lint format bench clean
 
@@ -18,6 +19,8 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH),$(BIN)/python -m pip install --quiet $(TORCH))
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	# For CLIP's vocabulary alone: with what it depends on it would bring torchvision.
+	$(BIN)/python -m pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 demo: setup

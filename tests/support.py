@@ -19,6 +19,8 @@ from transformers import (
 )
 
 from polysense.methods.macsc.contrast import SelfBalancingContrast
+from polysense.towers.packing import PackedTokens
+from polysense.towers.tower import Tower
 
 WORDS = (
     "the",
@@ -129,6 +131,11 @@ def save_clip(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def packed(tower: Tower, texts: Sequence[str]) -> PackedTokens:
+    """Texts as the tower's tokenizer writes them, special tokens included."""
+    return PackedTokens.pack(tower.tokenizer(list(texts))["input_ids"])
 
 
 def assert_same_gradients(loss: Tensor, reference: Tensor, inputs: Sequence[Tensor]) -> None:

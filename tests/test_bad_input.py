@@ -174,7 +174,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(train, monkeypatch):
         (["--option", "weight=much"], ["weight", "'much'", "a number"]),
         (["--option", "temperature=0"], ["temperature", "above 0"]),
         (["--tower", "smell=noise"], ["smell=noise", "image, audio, video"]),
-        (["--tower", "audio"], ["--tower audio", "MODALITY=TOWER"]),
+        (["--tower", "smell"], ["--tower smell", "MODALITY=TOWER"]),
         (["--tower", "image=noise", "--tower", "image"], ["image already has the tower noise"]),
         (["--k", "0"], ["--k"]),
         (["--epochs", "-1"], ["epochs", "more than 0", "-1"]),

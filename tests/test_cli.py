@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polysense.cli import parse_options
+from polysense.cli.options import parse_options
 from polysense.errors import PolysenseError
 from polysense.experiments.grid import Grid, Run
 from polysense.models import PolysenseForSequenceClassification
@@ -158,7 +159,7 @@ def test_demo(cli, tmp_path, monkeypatch, bert_folder, clip_folder):
         runs = [replace(run, towers=dict.fromkeys(run.towers, str(clip_folder))) for run in runs]
         return Grid(runs, *arguments, backbone=str(bert_folder))
 
-    module = sys.modules["polysense.experiments.demo"]
+    module = importlib.import_module("polysense.experiments.demo")
     monkeypatch.setattr(module, "Grid", grid)
     monkeypatch.setattr(module, "get_task", lambda _: TinyTask())
     folder = tmp_path / "demo"

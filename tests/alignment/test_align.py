@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from polysense.alignment.align import align, alignment_data, read_captions
+from polysense.alignment.align import align, alignment_data, load_items, read_captions
+from polysense.alignment.kinds import KINDS
 from polysense.alignment.manifest import Pair
-from polysense.alignment.pictures import PictureFeatures
+from polysense.alignment.media import MediaFeatures
 from polysense.alignment.sources import SOURCES
 from polysense.alignment.training import AlignmentSettings
 from polysense.errors import PolysenseError
-from polysense.towers.encoder import EncoderTower, load_encoder
+from polysense.towers.encoder import EncoderTower
+from polysense.towers.packed_encoder import load_encoder
+from polysense.towers.packing import PackedTokens
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import load_tokenizer
 from tiny_runs import Cli, hashes
 
 pytest_plugins = ("tiny_runs",)
+PROMPTS = ("{}", "a photo of a {}", "the color of a {}")
 SETTINGS = AlignmentSettings(rank=2, components=4, steps=4, held_out=0.25)
 THINGS = ("banana", "cat", "dog", "bird", "mat", "red cat", "yellow bird", "red mat", "dog is yellow", "a cat sits",
           "yellow banana", "the red bird")  # fmt: skip
@@ -37,13 +42,13 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines.append(f"{thing},{i}.png")
     (folder / "captions.csv").write_text("\n".join([*lines, "fruit,0.png"]) + "\n")
 
-    def features(files: list[Path], **_: Any) -> PictureFeatures:
+    def features(files: list[Path], **_: Any) -> MediaFeatures:
         rows = [np.asarray(Image.open(file), dtype=np.float32).mean(axis=(0, 1)) / 255 for file in files]
         colours = np.stack([row / row.sum() for row in rows])
         seen = np.concatenate([colours, np.stack(rows) ** 2], axis=1)
-        return PictureFeatures(seen, colours, np.arange(len(files)), ())
+        return MediaFeatures({"seen": seen, "colours": colours}, np.arange(len(files)), ())
 
-    monkeypatch.setattr("polysense.alignment.align.picture_features", features)
+    monkeypatch.setitem(KINDS, "image", dataclasses.replace(KINDS["image"], features=features))
     return folder / "captions.csv"
 
 
@@ -55,12 +60,20 @@ def test_from_pictures_to_a_tower(tmp_path, pictures, bert_folder):
     assert json.loads((folder / "report.json").read_text()) == report
     tower = open_tower(str(folder))
     assert tower.width == report_width(folder) == 4 + 3
-    ids = tower.tokenizer(["a yellow banana"], return_tensors="pt")
-    output = tower.encode(ids["input_ids"], ids["attention_mask"])
+    output = tower.encode(PackedTokens.pack(tower.tokenizer(["a yellow banana"])["input_ids"]))
     assert output.states.shape[-1] == 7 and output.states.isfinite().all()
     assert 0.1 < output.states.square().mean() < 10
     card = (folder / "README.md").read_text()
-    for part in ("`polysense align ...`", "seed 0", "| chance |", "| aligned |", "the user's own", "3 concepts"):
+    for part in (
+        "`polysense align ...`",
+        "seed 0",
+        "| chance |",
+        "| aligned |",
+        "the user's own",
+        "3 concepts",
+        "12 pictures",
+        "EfficientNet-Lite0",
+    ):
         assert part in card, part
     for value in report["retrieval"]["aligned"].values():
         assert f"{100 * value:.1f}" in card
@@ -141,9 +154,8 @@ def encoder(bert_folder: Path) -> EncoderTower:
 
 def test_captions_are_read_alone_and_their_tokens_inside_prompts_too(encoder):
     captions = ["banana", "cat", "a red bird sings"]
-    sentences, tokens = read_captions(captions, encoder, batch_size=2)
-    ids = encoder.tokenizer("cat", return_tensors="pt")
-    pooled = encoder.encode(ids["input_ids"], ids["attention_mask"]).pooled
+    sentences, tokens = read_captions(captions, encoder, PROMPTS, batch_size=2)
+    pooled = encoder.encode(PackedTokens.pack(encoder.tokenizer(["cat"])["input_ids"])).pooled
     assert sentences.shape == (3, 16)
     torch.testing.assert_close(sentences[1:2], pooled, rtol=1e-4, atol=1e-5)
     # At most 4 tokens each: alone 1 + 1 + 4, inside both prompts 4 of each.
@@ -160,13 +172,40 @@ def test_captions_and_items_are_numbered_by_concept(encoder, tmp_path):
         pair("stamps", "dog", "dog", "fruit", "pet"),
         pair("manifest", "bird", "bird", "dog", "fruit"),
     ]
-    data = alignment_data(pairs, {"seen": torch.randn(4, 2)}, encoder)
+    data = alignment_data(pairs, {"seen": torch.randn(4, 2)}, encoder, PROMPTS)
     # "fruit" stays with the first concept that names it so, and "dog" with the one whose main caption it is.
     assert data.text_concepts.tolist() == [0, 0, 1, 2, 0, 1]
     assert data.main.tolist() == [True, False, True, True, False, False]
     assert data.item_concepts.tolist() == [0, 0, 1, 2]
     assert data.may_ship.tolist() == [True, False, False, True]
     assert not SOURCES["stamps"].ships and SOURCES["noto"].ships
+
+
+def test_the_modality_says_what_counts(tmp_path, pictures, bert_folder, monkeypatch):
+    """The same pictures taken for sounds: other files are looked for, and the card says so."""
+    kind = dataclasses.replace(KINDS["audio"], features=KINDS["image"].features, endings=frozenset({".png"}))
+    monkeypatch.setitem(KINDS, "audio", kind)
+    report = align(tmp_path / "t", [str(pictures)], str(bert_folder), SETTINGS, modality="audio", progress=False)
+    assert report["modality"] == "audio"
+    card = (tmp_path / "t" / "README.md").read_text()
+    assert "# An aligned audio tower" in card and "12 sounds" in card and "aiSFX" in card
+    for source, message in (("noto", "is image, not audio"), ("nowhere", "fluid-gm")):
+        with pytest.raises(PolysenseError, match=message):
+            align(tmp_path / "u", [source], str(bert_folder), SETTINGS, modality="audio", progress=False)
+    with pytest.raises(PolysenseError, match=r"modality smell: .* image, audio, video"):
+        align(tmp_path / "u", [str(pictures)], str(bert_folder), SETTINGS, modality="smell", progress=False)
+
+
+def test_without_sources_the_registries_data_that_ships_are_read(tmp_path, pictures, bert_folder, monkeypatch):
+    read: list[str] = []
+
+    def stop(source: str, _: str) -> list[Pair]:
+        read.append(source)
+        return load_items(str(pictures), "image")
+
+    monkeypatch.setattr("polysense.alignment.align.load_items", stop)
+    align(tmp_path / "t", None, str(bert_folder), SETTINGS, progress=False)
+    assert read == ["noto", "twemoji", "fluent"]
 
 
 def test_the_command_line(cli: Cli, tmp_path, pictures, bert_folder):

@@ -5,6 +5,7 @@ from polysense.alignment.sources import SOURCES
 
 REPORT = {
     "command": "polysense align --seed 7",
+    "modality": "image",
     "trunk": "minilm",
     "settings": {"rank": 16, "seed": 7},
     "entries": 321,
@@ -23,6 +24,13 @@ def test_the_card_says_what_a_reader_needs():
         assert part in card, part
     assert "| chance | 1.2 |" in card and "| aligned | 45.7 |" in card
     assert "| /my/pictures | the user's own |" in card
+
+
+def test_the_card_speaks_of_its_modality():
+    card = tower_card({**REPORT, "modality": "video"}, ["/my/clips"])
+    assert card.startswith("# An aligned video tower\n")
+    assert "1234 clips" in card and "of their clips" in card and "compared to clips" in card
+    assert "picture" not in card
 
 
 def test_every_source_names_its_licence_and_whether_it_is_in_the_memory():

@@ -1,4 +1,4 @@
-"""The user's own pictures: folders and tables, and what is said about broken ones."""
+"""The user's own pictures, sounds and clips: folders and tables, and what is said about broken ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from polysense.alignment.manifest import Pair, concept_of, load_pairs
 from polysense.errors import PolysenseError
 
 Make = Callable[..., Path]
+ENDINGS = frozenset({".png", ".jpg", ".webp"})
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def make(tmp_path: Path) -> Make:
 
 def fails(path: Path, *parts: str) -> None:
     with pytest.raises(PolysenseError) as caught:
-        load_pairs(path)
+        load_pairs(path, ENDINGS)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -58,7 +59,7 @@ def test_folder_with_captions_beside(make: Make) -> None:
     folder = make(
         b_JPG=None, b_txt="\n A ball. \n\nA red ball.\n", sub__a_webp=None, sub__a_txt="\ufeffApple", x_txt="x"
     )
-    assert load_pairs(folder) == [
+    assert load_pairs(folder, ENDINGS) == [
         Pair(("A ball.", "A red ball."), folder / "b.JPG", "ball", "manifest"),
         Pair(("Apple",), folder / "sub" / "a.webp", "apple", "manifest"),
     ]
@@ -67,9 +68,30 @@ def test_folder_with_captions_beside(make: Make) -> None:
 def test_folder_warns_of_pictures_without_caption(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     folder = make(a_png=None, a_txt="a cat", b_png=None, c_png=None)
     with caplog.at_level(logging.WARNING):
-        pairs = load_pairs(folder)
+        pairs = load_pairs(folder, ENDINGS)
     assert [pair.file.name for pair in pairs] == ["a.png"]
     assert "2 of 3 pictures have no caption, e.g. b.png" in caplog.text
+
+
+def test_what_counts_as_an_item_is_the_mediums(make: Make) -> None:
+    folder = make(a_png=None, a_txt="a cat", b_wav=None, b_txt="a dog")
+    assert [pair.file.name for pair in load_pairs(folder, frozenset({".wav"}), "sound")] == ["b.wav"]
+    with pytest.raises(PolysenseError, match=r"no sounds in this folder; .* beside each sound \(.mp3"):
+        load_pairs(folder, frozenset({".mp3"}), "sound")
+    (folder / "x.csv").write_text("caption,file\na cow,cow.wav\n")
+    with pytest.raises(PolysenseError, match=r"no sound 'cow\.wav'"):
+        load_pairs(folder / "x.csv", frozenset({".wav"}), "sound")
+
+
+def test_folders_as_items(make: Make) -> None:
+    folder = make(a_png=None, a_txt="a cat", run_1__1_png=None, run_1__2_png=None, run_1__1_txt="first", b__c_png=None)
+    (folder / "run.1.txt").write_text("a man runs")
+    clips = load_pairs(folder, ENDINGS, "clip", folders=True)
+    assert [(pair.captions, pair.file.name) for pair in clips] == [(("a cat",), "a.png"), (("a man runs",), "run.1")]
+    assert [pair.file.name for pair in load_pairs(folder, ENDINGS)] == ["a.png", "1.png"]
+    (folder / "x.csv").write_text("caption,file\na man runs,run.1\n")
+    assert load_pairs(folder / "x.csv", ENDINGS, "clip", folders=True)[0].file == folder / "run.1"
+    fails(folder / "x.csv", "no picture 'run.1'")
 
 
 def test_folder_without_anything(make: Make) -> None:
@@ -83,14 +105,14 @@ def test_folder_without_captions(make: Make) -> None:
 def test_folder_with_an_empty_caption(make: Make) -> None:
     folder = make(a_png=None, a_txt=" \n")
     with pytest.raises(PolysenseError, match=r"a\.txt: no caption in it"):
-        load_pairs(folder)
+        load_pairs(folder, ENDINGS)
 
 
 def test_folder_with_a_caption_that_is_not_utf8(make: Make) -> None:
     folder = make(a_png=None)
     (folder / "a.txt").write_bytes(b"caf\xe9")
     with pytest.raises(PolysenseError, match=r"a\.txt: not UTF-8"):
-        load_pairs(folder)
+        load_pairs(folder, ENDINGS)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +132,7 @@ def test_folder_with_a_caption_that_is_not_utf8(make: Make) -> None:
 def test_table_merges_the_rows_of_a_file(make: Make, name: str, text: str) -> None:
     folder = make(p__a_png=None, b_png=None)
     (folder / name).write_text(text)
-    assert load_pairs(str(folder / name)) == [
+    assert load_pairs(str(folder / name), ENDINGS) == [
         Pair(("A cat, sitting", "Tom"), folder / "p" / "a.png", "cat, sitting", "manifest"),
         Pair(("A dog",), folder / "b.png", "dog", "manifest"),
     ]

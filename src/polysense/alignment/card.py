@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from polysense.alignment.kinds import KINDS
 from polysense.alignment.sources import SOURCES
 
 
 def tower_card(report: Mapping[str, Any], sources: Sequence[str]) -> str:
     """The card as Markdown, from the report of `align`."""
-    settings = report["settings"]
+    settings, kind = report["settings"], KINDS[report["modality"]]
     data = [
         f"| {s.name} | {s.origin} | {s.licence} | {s.attribution} | {'yes' if s.ships else 'no'} |"
         for s in (SOURCES[name] for name in sources if name in SOURCES)
@@ -24,17 +25,17 @@ def tower_card(report: Mapping[str, Any], sources: Sequence[str]) -> str:
     ]
     made_of = (
         f"Trunk `{report['trunk']}` (frozen, not part of this folder), adapters of rank {settings['rank']}, a "
-        f"projection, and a memory of {report['entries']} captions with the mean features of their pictures."
+        f"projection, and a memory of {report['entries']} captions with the mean features of their {kind.item}s."
     )
     features = (
-        f"{report['items']} pictures, {report['captions']} captions, {report['concepts']} concepts. Features: "
-        "EfficientNet-Lite0 (ImageNet weights, Apache-2.0) and histograms of colours, as principal components."
+        f"{report['items']} {kind.item}s, {report['captions']} captions, {report['concepts']} concepts. Features: "
+        f"{kind.encoder}, as principal components."
     )
     caveat = (
         "Scored before the held-out concepts entered the memory that is saved here. The unaligned trunk cannot be "
-        "compared to pictures, so it is given the best linear map that least squares finds on the training pairs."
+        f"compared to {kind.item}s, so it is given the best linear map that least squares finds on the training pairs."
     )
-    lines = ["# An aligned image tower", "", made_of, ""]
+    lines = [f"# An aligned {report['modality']} tower", "", made_of, ""]
     lines += [f"Command: `{report['command']}` (seed {settings['seed']}).", "", "## Data", ""]
     lines += ["| source | from | licence | by | features in the memory |", "| --- | --- | --- | --- | --- |"]
     lines += [*data, *own, "", features, ""]

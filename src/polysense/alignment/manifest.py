@@ -1,4 +1,4 @@
-"""Pictures with captions, and how the user's own are read: a folder, or a table of files and captions."""
+"""Pictures, sounds or clips with captions, and how the user's own are read: a folder, or a table of files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from polysense.errors import PolysenseError
 from polysense.tasks.tables import near, read_table
 from polysense.text import clean
 
-PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""File names of a folder that count as pictures, in lower case."""
-
 _AROUND = " .,;:!?…–—'\"‘’“”"
 _ARTICLE = re.compile(r"^(?:a|an|the|some|another)\s+(?=\S)")
 _log = logging.getLogger(__name__)
@@ -23,14 +20,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and what it shows.
+    """One item (a picture, a sound, a clip) and what it shows.
 
     Attributes:
         captions: at least one; the first is the main one, the others are more names of the same thing.
-        file: the picture.
-        concept: shared by pictures of the same thing (one emoji of two vendors, two stamps with one caption); held-out
+        file: the item; a folder where it is the frames of a clip.
+        concept: shared by items of the same thing (one emoji of two vendors, two stamps with one caption); held-out
             splits and leave-one-out go by it.
-        source: "noto", "twemoji", "fluent", "stamps" (see `sources.SOURCES`) or "manifest".
+        source: one of `sources.SOURCES`, or "manifest".
     """
 
     captions: tuple[str, ...]
@@ -49,44 +46,61 @@ def concept_of(caption: str) -> str:
     return _ARTICLE.sub("", folded.strip(_AROUND)).strip(_AROUND) or folded
 
 
-def load_pairs(path: Path | str) -> list[Pair]:
-    """The user's own pictures with captions.
+def load_pairs(
+    path: Path | str, endings: frozenset[str], item: str = "picture", *, folders: bool = False
+) -> list[Pair]:
+    """The user's own items with captions.
 
     Args:
-        path: a folder, searched with its subfolders, where `NAME.txt` beside a picture NAME.png (or another of
-            `PICTURE_ENDINGS`) has one caption a line, the main one first; pictures without are left out with a
-            warning. Or a .csv, .tsv or .jsonl table, maybe with .gz, with the columns "caption" and "file", the file
-            relative to the table's folder; several rows of one file are several captions of it, the first the main one.
+        path: a folder, searched with its subfolders, where `NAME.txt` beside an item NAME.png (or another of `endings`)
+            has one caption a line, the main one first; items without are left out with a warning. Or a .csv, .tsv or
+            .jsonl table, maybe with .gz, with the columns "caption" and "file", the file relative to the table's
+            folder; several rows of one file are several captions of it, the first the main one.
+        endings: file names that count as items in a folder, in lower case.
+        item: what one is called.
+        folders: whether a folder may be an item: in a folder, one with `NAME.txt` beside it; in a table, any.
 
     Returns:
         At least one pair, of source "manifest"; a folder's sorted by path, a table's in the order of the rows.
 
     Raises:
-        PolysenseError: no such path, an unreadable or malformed file, a missing column, an empty caption, a picture
+        PolysenseError: no such path, an unreadable or malformed file, a missing column, an empty caption, an item
             that is not there, a path that is absolute or has "..", or no pair at all.
     """
     path = Path(path).expanduser()
-    return _from_folder(path) if path.is_dir() else _from_table(path)
+    return _from_folder(path, endings, item, folders) if path.is_dir() else _from_table(path, item, folders)
 
 
-def _from_folder(folder: Path) -> list[Pair]:
-    pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS and file.is_file())
-    if not pictures:
-        raise PolysenseError(f"{folder}: no pictures in this folder; it needs NAME.png (or .jpg, .webp) with NAME.txt")
-    captioned = [file for file in pictures if file.with_suffix(".txt").is_file()]
+def _from_folder(folder: Path, endings: frozenset[str], item: str, folders: bool) -> list[Pair]:
+    entries = sorted(folder.rglob("*"))
+    whole = {entry for entry in entries if folders and entry.is_dir() and _beside(entry).is_file()}
+    items = [
+        entry
+        for entry in entries
+        if not whole.intersection(entry.parents)
+        and (entry in whole or (entry.suffix.lower() in endings and entry.is_file()))
+    ]
+    if not items:
+        some = ", ".join(sorted(endings)[:3])
+        raise PolysenseError(f"{folder}: no {item}s in this folder; it needs NAME.txt beside each {item} ({some}, ...)")
+    captioned = [file for file in items if _beside(file).is_file()]
     if not captioned:
         raise PolysenseError(
-            f"{folder}: none of its {len(pictures)} pictures has a caption; write the caption of {pictures[0].name} "
-            f"to {pictures[0].stem}.txt beside it"
+            f"{folder}: none of its {len(items)} {item}s has a caption; write the caption of {items[0].name} "
+            f"to {_beside(items[0]).name} beside it"
         )
-    if missing := len(pictures) - len(captioned):
-        first = next(file for file in pictures if not file.with_suffix(".txt").is_file()).relative_to(folder)
-        _log.warning("%s: %d of %d pictures have no caption, e.g. %s; left out", folder, missing, len(pictures), first)
+    if missing := len(items) - len(captioned):
+        first = next(file for file in items if not _beside(file).is_file()).relative_to(folder)
+        _log.warning("%s: %d of %d %ss have no caption, e.g. %s; left out", folder, missing, len(items), item, first)
     return [_pair(_captions_beside(file), file) for file in captioned]
 
 
-def _captions_beside(picture: Path) -> list[str]:
-    file = picture.with_suffix(".txt")
+def _beside(item: Path) -> Path:
+    return item.with_name(item.name + ".txt") if item.is_dir() else item.with_suffix(".txt")
+
+
+def _captions_beside(item: Path) -> list[str]:
+    file = _beside(item)
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -99,7 +113,7 @@ def _captions_beside(picture: Path) -> list[str]:
     return captions
 
 
-def _from_table(path: Path) -> list[Pair]:
+def _from_table(path: Path, item: str, folders: bool) -> list[Pair]:
     table = read_table(path)
     captions_of: dict[Path, list[str]] = {}
     for row, (caption, name) in enumerate(zip(table.texts("caption"), table.texts("file"), strict=True)):
@@ -112,11 +126,11 @@ def _from_table(path: Path) -> list[Pair]:
                 "give it relative to that folder, without '..'"
             )
         file = path.parent / relative
-        # os.path.isfile is False, not an error, for a name that no file can have.
-        if not os.path.isfile(file):
+        # These are False, not an error, for a name that no file can have.
+        if not os.path.isfile(file) and not (folders and os.path.isdir(file)):
             beside = os.listdir(file.parent) if os.path.isdir(file.parent) else []
             raise PolysenseError(
-                f"{table.where('file', [row])}: no picture {name!r} in {path.parent}{near(relative.name, beside)}; "
+                f"{table.where('file', [row])}: no {item} {name!r} in {path.parent}{near(relative.name, beside)}; "
                 "check the name"
             )
         captions_of.setdefault(file, []).append(caption.strip())

@@ -16,6 +16,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 import polysense
+from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.results import Row
@@ -93,6 +94,7 @@ class Grid:
         train_rows: training rows, drawn by the seed and so the same for every method.
         backbone: name, hub id or folder.
         cells: folder of finished cells; None keeps none.
+        store: of prototypes, as in `train`.
         notes: what the tasks say of their data, filled by `rows`.
         used: the settings by task, all but the seed, filled by `rows`.
     """
@@ -104,6 +106,7 @@ class Grid:
     train_rows: int | None = None
     backbone: str = EMBEDDED
     cells: Path | None = None
+    store: Store = None
     notes: list[str] = field(default_factory=list)
     used: dict[str, Any] = field(default_factory=dict)
     _processors: dict[str, PolysenseProcessor] = field(default_factory=dict, repr=False)
@@ -156,9 +159,9 @@ class Grid:
 
     def processor(self, run: Run, settings: TrainingSettings) -> PolysenseProcessor:
         """The run's processor; runs with the same towers and reading share one, and its prototypes."""
-        key = json.dumps([dict(run.towers), settings.k, settings.max_length])
+        key = json.dumps([dict(run.towers), settings.reading().to_dict(), settings.max_length])
         if key not in self._processors:
-            self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings)
+            self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings, self.store)
         return self._processors[key]
 
     def _key(self, data: TaskData, run: Run, settings: TrainingSettings) -> str:

@@ -1,47 +1,42 @@
-"""From texts to conceptual prototypes: windows, the tower, Top-K, and what was chosen in words."""
+"""From texts to conceptual prototypes, read by a tower once and then looked up: in a store on disk, or in memory."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from polysense.cache import Store, store_folder
 from polysense.errors import PolysenseError
 from polysense.modality import PrototypeBlock
-from polysense.prototypes.selection import top_k
-from polysense.prototypes.windows import LongTexts, Span, Window, cut_windows
+from polysense.prototypes.batch import PrototypeBatch
+from polysense.prototypes.memory_table import MemoryTable
+from polysense.prototypes.reader import VERSION, read_prototypes
+from polysense.prototypes.reading import Reading
+from polysense.prototypes.store import PrototypeStore, text_keys
+from polysense.prototypes.windows import Span
 from polysense.text import Text
-from polysense.towers.tower import SaliencyLayers, Tower
+from polysense.towers.registry import open_tower
+from polysense.towers.tower import Tower
 
-FORGET_AFTER = 1_000_000
-"""Texts kept in memory by one extractor, above which the oldest are forgotten."""
+CHUNK = 4096
+"""Texts read and stored together: one shard of a store. A change of it changes the last digits of features."""
 
+RECENT_BYTES = 1 << 30
+"""Features of texts that were not prepared, above which they are forgotten."""
 
-@dataclass(frozen=True)
-class Reading:
-    """How prototypes are read from a tower.
-
-    Attributes:
-        k: prototypes a sentence. The papers do not give it; 4 until our sweep says better.
-        layers: saliency from the "last" attention layer or the mean over "all".
-        long_texts: "window" chooses over all of a long text, "truncate" over its beginning.
-    """
-
-    k: int = 4
-    layers: SaliencyLayers = "last"
-    long_texts: LongTexts = "window"
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise PolysenseError(f"prototypes: K must be at least 1, not {self.k}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+Key = tuple[int, ...]
+OnRead = Callable[[int], object]
+ChunkReader = Callable[[Iterable[list[Text]], OnRead], Iterator[tuple[list[Text], PrototypeBatch]]]
+"""Chunks of texts to the same chunks with their prototypes, in order; tells how many texts it has read."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class TextPrototypes:
     """The prototypes of one text, in the order of the text; n is at most K, and 0 for a text without a word.
 
     Attributes:
-        features: (n, d_m) float32.
+        features: (n, d_m), float16 or float32 as the reading says.
         tokens: the n chosen tokens as the tower's tokenizer writes them.
         spans: where each stands: text of the pair, first character, character after the last.
         saliency: (n,) attention to the token as a multiple of what evenly spread attention would give it.
@@ -61,109 +56,237 @@ class TextPrototypes:
     saliency: np.ndarray
 
 
-class PrototypeExtractor:
-    """Reads prototypes from one tower and remembers them by text.
+@dataclass
+class ReadCounts:
+    """What `PrototypeExtractor.prepare` did.
 
-    Args:
-        tower: frozen.
-        reading: K and the other choices.
-        batch_size: sequences a call of the tower; sequences of like length go together.
+    Attributes:
+        texts: given.
+        read: distinct texts among them that the tower had to read; the others were there, or came twice.
     """
 
-    def __init__(self, tower: Tower, reading: Reading | None = None, batch_size: int = 64) -> None:
-        self.tower = tower
-        self.reading = reading or Reading()
-        self.batch_size = batch_size
-        self._known: dict[Text, TextPrototypes] = {}
+    texts: int = 0
+    read: int = 0
 
-    def extract(self, texts: Sequence[Text], progress: str | None = None) -> list[TextPrototypes]:
-        """Prototypes of each text; a text that was seen before is not read again.
+
+class PrototypeExtractor:
+    """Reads prototypes from one tower and looks up what was read before, by the content of the text.
+
+    Args:
+        tower: frozen; moved to `device`.
+        reading: K and the other choices.
+        store: root folder of stored prototypes, None for the cache's, False (default) for memory alone. `prepare`
+            writes to it, everything else only reads it.
+        device: of the tower; by default the accelerator, where there is one.
+    """
+
+    def __init__(
+        self,
+        tower: Tower,
+        reading: Reading | None = None,
+        store: Store = False,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.spec, self.width, self._rules = tower.spec, tower.width, tower.rules
+        self.reading = reading or Reading()
+        self._device = device or torch.accelerator.current_accelerator() or "cpu"
+        self._tower: Tower | None = tower.to(self._device)
+        self._root = store_folder(store)
+        # What `prepare` was asked for is kept; what came by the way is not kept without end.
+        self._prepared, self._recent = MemoryTable(), MemoryTable(RECENT_BYTES)
+
+    @property
+    def tower(self) -> Tower:
+        """The frozen tower; opened again after `release`."""
+        if self._tower is None:
+            self._tower = open_unchanged(self.spec, self.fingerprint).to(self._device)
+        return self._tower
+
+    def release(self) -> None:
+        """Let go of the tower's memory until a text comes that is neither stored nor remembered."""
+        _ = self.fingerprint  # needs the tower
+        self._tower = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The tower's, computed once: it stays frozen."""
+        return self.tower.fingerprint()
+
+    @cached_property
+    def store(self) -> PrototypeStore | None:
+        """The table of this tower and reading."""
+        if self._root is None:
+            return None
+        rules = {"reader": VERSION, "clean_up": self._rules}
+        identity = {"tower": self.fingerprint, "rules": rules, "reading": self.reading.to_dict()}
+        return PrototypeStore(self._root, identity, self.reading.k, self.width, self.reading.dtype)
+
+    def prepare(
+        self,
+        texts: Iterable[Text],
+        progress: str | None = None,
+        *,
+        verify: bool = False,
+        reader: ChunkReader | None = None,
+    ) -> ReadCounts:
+        """Read what is not known yet, so that later calls only look up.
+
+        Texts may be an iterator of any length: memory does not grow with it where there is a store. What is stored
+        stays if the work is interrupted; done again, it goes on from there and ends with the same files. Where all is
+        known, the store is only read.
 
         Args:
             texts: sentences or pairs.
-            progress: label of a progress bar, None for none.
+            progress: label of a progress bar over the texts, None for none.
+            verify: read what is stored too, so that a damaged row is found and computed again now.
+            reader: reads the chunks elsewhere (see `prototypes.distributed`); by default the tower reads them here.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        found = self._read(new, progress) if new else {}
-        result = [self._known[text] if text in self._known else found[text] for text in texts]
-        self._known.update(found)
-        if len(self._known) > FORGET_AFTER:
-            for text in list(self._known)[:-FORGET_AFTER]:
-                del self._known[text]
+        counts = ReadCounts()
+        total = len(texts) if isinstance(texts, Sequence) else None
+        pending: set[Key] = set()
+        bar = tqdm(total=total, desc=progress, unit="text", disable=not progress, leave=False)
+        with ExitStack() as stack, bar:
+
+            def begin() -> None:
+                if self.store is not None:
+                    stack.enter_context(self.store.writing())
+
+            chunks = self._new_chunks(texts, counts, pending, bar, verify, begin)
+            for new, batch in (reader or self._read)(chunks, bar.update):
+                keys = text_keys(new)
+                (self._prepared if self.store is None else self.store).write(keys, batch)
+                pending.difference_update(map(tuple, keys.tolist()))
+                counts.read += len(new)
+        return counts
+
+    def _read(self, chunks: Iterable[list[Text]], on_read: OnRead) -> Iterator[tuple[list[Text], PrototypeBatch]]:
+        for chunk in chunks:
+            yield chunk, read_prototypes(self.tower, self.reading, chunk, on_read=on_read)
+
+    def extract(self, texts: Sequence[Text]) -> list[TextPrototypes]:
+        """The prototypes of each text with their tokens, for people to look at."""
+        batch = self.batch(texts)
+        result = []
+        for row, count in enumerate(batch.counts.tolist()):
+            ids = batch.token_ids[row, :count].tolist()
+            result.append(
+                TextPrototypes(
+                    features=batch.features[row, :count],
+                    tokens=tuple(self.tower.tokenizer.convert_ids_to_tokens(ids)),
+                    spans=tuple((int(text), int(start), int(end)) for text, start, end in batch.spans[row, :count]),
+                    saliency=batch.saliency[row, :count],
+                )
+            )
         return result
 
     def block(self, texts: Sequence[Text]) -> PrototypeBlock:
-        """The prototypes of a batch of texts as tensors (B, K, d_m) and (B, K)."""
-        return collate(self.extract(texts), self.reading.k, self.tower.width)
+        """The prototypes of a batch of texts as tensors, (B, K, d_m) float32 and (B, K) on the CPU."""
+        batch = self.batch(texts)
+        mask = torch.arange(self.reading.k) < torch.from_numpy(batch.counts)[:, None]
+        return PrototypeBlock(torch.from_numpy(batch.features).float(), mask)
 
-    def _read(self, texts: Sequence[Text], progress: str | None) -> dict[Text, TextPrototypes]:
-        tower = self.tower
-        windows = cut_windows(tower.tokenizer, texts, tower.max_length, self.reading.long_texts, tower.joins_pairs)
-        chosen: dict[int, list[list[_Choice]]] = defaultdict(list)
-        with tqdm(total=len(windows), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
-            for batch in _batches(windows, self.batch_size):
-                for window, choices in zip(batch, self._choose(batch), strict=True):
-                    chosen[window.text].append(choices)
-                bar.update(len(batch))
-        return {text: self._merge(chosen[i]) for i, text in enumerate(texts)}
+    def batch(self, texts: Sequence[Text]) -> PrototypeBatch:
+        """The prototypes of each text, in order; what is neither stored nor remembered is read and remembered."""
+        keys = text_keys(texts)
+        result = self._empty(len(texts))
+        missing = np.arange(len(texts))
+        if self.store is not None:
+            rows = self.store.lookup(keys)
+            stored = np.flatnonzero(rows >= 0)
+            batch, intact = self.store.read(rows[stored])
+            result.put(stored, batch)
+            missing = np.setdiff1d(missing, stored[intact])
+        for table in (self._prepared, self._recent):
+            if len(missing):
+                found = self._empty(len(missing))
+                known = table.read(keys[missing], found)
+                result.put(missing[known], found.rows(np.flatnonzero(known)))
+                missing = missing[~known]
+        for start in range(0, len(missing), CHUNK):
+            rows = missing[start : start + CHUNK]
+            _, first, of_row = np.unique(keys[rows], axis=0, return_index=True, return_inverse=True)
+            result.put(rows, self._read_recent([texts[row] for row in rows[first].tolist()]).rows(of_row.ravel()))
+        return result
 
-    def _choose(self, windows: Sequence[Window]) -> Iterator[list[_Choice]]:
-        tower, device = self.tower, self.tower.device
-        ids = [torch.tensor(window.input_ids) for window in windows]
-        input_ids = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=tower.tokenizer.pad_token_id)
-        lengths = torch.tensor([len(x) for x in ids])
-        attention_mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
-        output = tower.encode(input_ids.to(device), attention_mask.to(device), self.reading.layers)
-        positions, mask = top_k(output.saliency, output.candidates, self.reading.k)
-        width = output.states.shape[-1]
-        features = output.states.gather(1, positions[..., None].expand(-1, -1, width)).float().cpu().numpy()
-        # Windows differ in length, so their attention is compared as a multiple of an even share.
-        relative = (output.saliency * lengths.to(device)[:, None]).gather(1, positions).float().cpu().numpy()
-        for row, window in enumerate(windows):
-            places = positions[row][mask[row]].tolist()
-            yield [
-                _Choice(window.input_ids[p], window.spans[p], float(relative[row, j]), features[row, j])
-                for j, p in enumerate(places)
-            ]
+    def look_ahead(self, texts: Sequence[Text]) -> None:
+        """Read together, and remember, what is neither stored nor remembered: quicker than batch by batch."""
+        keys = text_keys(texts)
+        known = self._known(keys) | self._recent.knows(keys)
+        new = list(dict.fromkeys(texts[row] for row in np.flatnonzero(~known).tolist()))
+        for start in range(0, len(new), CHUNK):
+            self._read_recent(new[start : start + CHUNK])
 
-    def _merge(self, windows: list[list[_Choice]]) -> TextPrototypes:
-        """Top-K over the windows of one text; a token that two windows share counts once, where it is stronger."""
-        kept = windows[0]
-        if len(windows) > 1:
-            best: dict[tuple[Span, int], _Choice] = {}
-            for choice in sorted((c for w in windows for c in w), key=lambda c: c.saliency):
-                best[choice.span, choice.token_id] = choice
-            strongest = sorted(best.values(), key=lambda c: (-c.saliency, c.span))[: self.reading.k]
-            kept = sorted(strongest, key=lambda c: c.span)
-        return TextPrototypes(
-            features=np.stack([c.feature for c in kept]) if kept else np.zeros((0, self.tower.width), np.float32),
-            tokens=tuple(self.tower.tokenizer.convert_ids_to_tokens([c.token_id for c in kept])),
-            spans=tuple(c.span for c in kept),
-            saliency=np.array([c.saliency for c in kept], np.float32),
-        )
+    def _read_recent(self, texts: list[Text]) -> PrototypeBatch:
+        batch = read_prototypes(self.tower, self.reading, texts)
+        self._recent.write(text_keys(texts), batch)
+        return batch
+
+    def _empty(self, n: int) -> PrototypeBatch:
+        return PrototypeBatch.empty(n, self.reading.k, self.width, self.reading.dtype)
+
+    def _new_chunks(
+        self,
+        texts: Iterable[Text],
+        counts: ReadCounts,
+        pending: set[Key],
+        bar: tqdm[NoReturn],
+        verify: bool,
+        begin: Callable[[], None],
+    ) -> Iterator[list[Text]]:
+        """Distinct texts that are neither known nor `pending`, `CHUNK` at a time; the others are done on the bar.
+
+        `begin` is called before the first chunk; what another process has stored until then is known.
+        """
+        rest = iter(texts)
+        new: dict[Key, Text] = {}
+        begun = False
+        while some := list(islice(rest, CHUNK)):
+            counts.texts += len(some)
+            keys = text_keys(some)
+            for text, key, known in zip(some, map(tuple, keys.tolist()), self._known(keys, verify), strict=True):
+                if known or key in pending or key in new:
+                    bar.update()
+                else:
+                    new[key] = text
+            if len(new) >= CHUNK and not begun:
+                begun = True
+                begin()
+                self._drop_known(new, bar, verify)
+            if len(new) >= CHUNK:
+                first = dict(islice(new.items(), CHUNK))
+                pending.update(first)
+                yield list(first.values())
+                new = dict(islice(new.items(), CHUNK, None))
+        if new and not begun:
+            begin()
+            self._drop_known(new, bar, verify)
+        if new:
+            yield list(new.values())
+
+    def _drop_known(self, new: dict[Key, Text], bar: tqdm[NoReturn], verify: bool) -> None:
+        known = self._known(text_keys(list(new.values())), verify)
+        for key in [key for key, is_known in zip(new, known, strict=True) if is_known]:
+            del new[key]
+            bar.update()
+
+    def _known(self, keys: NDArray[np.uint64], verify: bool = False) -> NDArray[np.bool_]:
+        """(n,) whether keys (n, 2) are stored, or prepared where there is no store."""
+        if self.store is None:
+            return self._prepared.knows(keys)
+        rows = self.store.lookup(keys)
+        known = rows >= 0
+        if verify:
+            known[known] = self.store.read(rows[known])[1]
+        return known
 
 
-@dataclass(frozen=True)
-class _Choice:
-    token_id: int
-    span: Span
-    saliency: float
-    feature: np.ndarray
+def open_unchanged(spec: str, fingerprint: str) -> Tower:
+    """The tower that stood under a spec before.
 
-
-def collate(prototypes: Sequence[TextPrototypes], k: int, width: int) -> PrototypeBlock:
-    """Pad the prototypes of a batch to (B, K, d_m), with their mask (B, K)."""
-    features = torch.zeros(len(prototypes), k, width)
-    mask = torch.zeros(len(prototypes), k, dtype=torch.bool)
-    for row, item in enumerate(prototypes):
-        n = len(item.tokens)
-        features[row, :n] = torch.from_numpy(item.features)
-        mask[row, :n] = True
-    return PrototypeBlock(features, mask)
-
-
-def _batches(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
-    """Windows of like length together, longest first, so that a lack of memory shows at once."""
-    ordered = sorted(windows, key=lambda window: -len(window.input_ids))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    Raises:
+        PolysenseError: it has another fingerprint by now, or cannot be opened.
+    """
+    tower = open_tower(spec)
+    if tower.fingerprint() != fingerprint:
+        raise PolysenseError(f"tower {spec} has changed since it was opened first: start again with one or the other")
+    return tower

@@ -6,18 +6,22 @@ over all of them; "truncate" reads only its beginning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from polysense.text import Text, clean
+from polysense.towers.openai_text import CleanText
 
 LongTexts = Literal["window", "truncate"]
 
 Span = tuple[int, int, int]
 """Which text of the pair (0 or 1), first character, character after the last."""
+
+CleanUp = Callable[[str], CleanText]
+Parts = tuple[CleanText, ...]
 
 OVERLAP = 0.25
 """Share of a window that the next one repeats, so that no word is read without its neighbours."""
@@ -44,73 +48,71 @@ def cut_windows(
     max_length: int,
     long_texts: LongTexts = "window",
     join_pairs: bool = True,
+    clean_up: CleanUp | None = None,
 ) -> list[Window]:
     """Tokenise texts into sequences of at most `max_length` tokens, special tokens included.
 
     A pair that fits is joined as the tokenizer joins pairs; the windows of a pair that does not fit, or of any pair
-    without `join_pairs`, are cut from each of its texts alone.
+    without `join_pairs`, are cut from each of its texts alone. What `clean_up` makes of a text is tokenised; spans are
+    places in the text as it was given.
 
     Returns:
         the windows in the order of the texts, at least one a text.
     """
+    cleaned = [_clean(text, clean_up) for text in texts]
     windows: dict[int, list[Window]] = {}
     for is_pair in (False, True):
         indices = [i for i, text in enumerate(texts) if isinstance(text, tuple) == is_pair]
         if not indices:
             continue
-        columns = _columns([texts[i] for i in indices])
-        whole = _tokenize(tokenizer, columns, truncation=False)
-        too_long: list[int] = []
+        whole = _tokenize(tokenizer, [cleaned[i] for i in indices], truncation=False)
         for index, encoding in zip(indices, whole.encodings, strict=True):
             if len(encoding.ids) <= max_length and (join_pairs or not is_pair):
-                windows[index] = [_window(index, encoding)]
+                windows[index] = [_window(index, encoding, cleaned[index])]
             else:
-                too_long.append(index)
-        for index in too_long:
-            windows[index] = _cut(tokenizer, index, texts[index], max_length, long_texts, join_pairs)
+                windows[index] = _cut(tokenizer, index, cleaned[index], max_length, long_texts, join_pairs)
     return [window for index in range(len(texts)) for window in windows[index]]
 
 
 def _cut(
     tokenizer: PreTrainedTokenizerBase,
     index: int,
-    text: Text,
+    parts: Parts,
     max_length: int,
     long_texts: LongTexts,
     join_pairs: bool,
 ) -> list[Window]:
-    parts = text if isinstance(text, tuple) else (text,)
     if long_texts == "truncate" and (join_pairs or len(parts) == 1):
-        cut = _tokenize(tokenizer, _columns([text]), truncation="longest_first", max_length=max_length)
-        return [_window(index, cut.encodings[0])]
+        cut = _tokenize(tokenizer, [parts], truncation="longest_first", max_length=max_length)
+        return [_window(index, cut.encodings[0], parts)]
     windows = []
     for owner, part in enumerate(parts):
         cut = _tokenize(
             tokenizer,
-            [[clean(part)]],
+            [(part,)],
             truncation=True,
             max_length=max_length,
             stride=int(OVERLAP * max_length),
             return_overflowing_tokens=True,
         )
         kept = cut.encodings[:1] if long_texts == "truncate" else cut.encodings
-        windows += [_window(index, encoding, owner) for encoding in kept]
+        windows += [_window(index, encoding, parts, owner) for encoding in kept]
     return windows
 
 
-def _columns(texts: Sequence[Text]) -> list[list[str]]:
-    if isinstance(texts[0], tuple):
-        return [[clean(text[side]) for text in texts] for side in (0, 1)]
-    return [[clean(str(text)) for text in texts]]
+def _clean(text: Text, clean_up: CleanUp | None) -> Parts:
+    parts = text if isinstance(text, tuple) else (text,)
+    return tuple(clean_up(part) if clean_up else CleanText(clean(part)) for part in parts)
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], **kwargs: Any) -> Any:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Parts], **kwargs: Any) -> Any:
+    columns = [[part.text for part in column] for column in zip(*texts, strict=True)]
     return tokenizer(*columns, return_attention_mask=False, return_token_type_ids=False, verbose=False, **kwargs)
 
 
-def _window(index: int, encoding: Any, owner: int = 0) -> Window:
-    spans = [
-        (owner or sequence or 0, *offsets)
-        for sequence, offsets in zip(encoding.sequence_ids, encoding.offsets, strict=True)
-    ]
+def _window(index: int, encoding: Any, parts: Parts, owner: int = 0) -> Window:
+    spans = []
+    for sequence, offsets in zip(encoding.sequence_ids, encoding.offsets, strict=True):
+        part = owner or sequence or 0
+        spans.append((part, *parts[part].original(*offsets)))
     return Window(index, encoding.ids, spans)

@@ -19,9 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
-from polysense.pooling import pool
-from polysense.towers.encoder import load_encoder, salient_states, usable_length
 from polysense.towers.memory import Memory
+from polysense.towers.packed_encoder import PackedEncoder, load_encoder, usable_length
+from polysense.towers.packing import PackedTokens
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
 
 CONFIG_FILE = "aligned_tower.json"
@@ -114,14 +114,13 @@ class AlignedTower(Tower):
         self.trunk, self.tokenizer, self.head = trunk, tokenizer, head
         self.max_length = usable_length(trunk, tokenizer)
         self.freeze()
+        self.encoder = PackedEncoder(trunk)
 
     @torch.no_grad()
-    def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
-        first = input_ids.new_zeros(len(input_ids))
-        output, saliency = salient_states(self.trunk, input_ids, attention_mask, first, layers)
-        states = output.last_hidden_state
-        pooled = self.head.features(pool(states, attention_mask.bool(), "mean"))
-        return TokenStates(self.head.features(states), self.candidates(input_ids, attention_mask), saliency, pooled)
+    def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
+        states, saliency = self.encoder(tokens, torch.zeros_like(tokens.sizes), layers=layers)
+        pooled = self.head.features(tokens.mean(states))
+        return TokenStates(self.head.features(states), self.candidates(tokens.input_ids), saliency, pooled)
 
     def save(self, folder: Path) -> None:
         """Write configuration and head; the trunk is named, not copied."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polysense.towers.packing import PackedTokens
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
 
 
@@ -23,15 +24,16 @@ class NoiseTower(Tower):
         self.freeze()
 
     @torch.no_grad()
-    def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
-        chosen = self.chooser.encode(input_ids, attention_mask, layers)
-        noise = torch.zeros_like(chosen.states)
-        for row, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
-            generator = torch.Generator().manual_seed(_seed(ids[mask].tolist()))
-            length = int(mask.sum())
-            noise[row, mask] = torch.randn(length, self.width, generator=generator).to(noise)
-        pooled = noise.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True) ** 0.5
+    def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
+        chosen = self.chooser.encode(tokens, layers)
+        noise = torch.cat([self._noise(ids.tolist()) for ids in tokens.input_ids.split(tokens.lengths)])
+        noise = noise.to(chosen.states)
+        pooled = tokens.mean(noise) * tokens.sizes[:, None] ** 0.5
         return TokenStates(noise, chosen.candidates, chosen.saliency, pooled)
+
+    def _noise(self, ids: list[int]) -> Tensor:
+        generator = torch.Generator().manual_seed(_seed(ids))
+        return torch.randn(len(ids), self.width, generator=generator)
 
 
 def _seed(ids: list[int]) -> int:

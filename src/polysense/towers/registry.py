@@ -2,34 +2,83 @@
 
 | spec | tower |
 | --- | --- |
-| `image` | the aligned image tower that ships with the package |
+| `image`, ... | the aligned tower of that modality that ships with the package |
 | `noise` | Gaussian noise (MaCSC Table 5) |
 | `encoder:MODEL` | any text encoder as it is, unaligned (MaCSC Table 5); MODEL a hub id, a folder or `minilm` |
 | a folder of `polysense align` | that aligned tower |
-| a hub id or folder of a CLIP model | its text tower, projected to the shared space |
+| a hub id or folder of a model of `FAMILIES` | its text tower, projected to the shared space |
 | `raw:MODEL` | the same without the projection |
+| `bf16:SPEC` | an encoder or a model of `FAMILIES` with its weights in bfloat16, as in `bf16:raw:MODEL` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import cast
 
-from transformers import AutoConfig, CLIPTextModelWithProjection
+import torch
+from transformers import AutoConfig, ClapTextConfig, PreTrainedConfig, Siglip2TextConfig, SiglipTextConfig
 
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.modality import MODALITIES
 from polysense.towers.aligned import CONFIG_FILE, AlignedTower
-from polysense.towers.encoder import ClipTower, EncoderTower, load_encoder
+from polysense.towers.checkpoints import SUFFIXES
+from polysense.towers.clap import open_clap
+from polysense.towers.clip import open_clip
+from polysense.towers.encoder import EncoderTower
 from polysense.towers.noise import NoiseTower
+from polysense.towers.packed_encoder import load_encoder
+from polysense.towers.siglip import open_siglip
 from polysense.towers.tower import Tower, load_tokenizer
 
-SHIPPED = ("image",)
-"""Aligned towers inside the package."""
+
+@dataclass(frozen=True)
+class Family:
+    """Contrastive models whose text towers are read alike.
+
+    Attributes:
+        name: of the family.
+        model_types: as the models' config.json has them, for whole models and for text parts that stand alone.
+        modality: that the models were trained beside.
+        hub_id: a model of the family, of the size that the papers use.
+        width: of its raw token states.
+        projected: width of its features.
+        open: takes a hub id or folder, its configuration, the spec and whether features are projected.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    modality: str
+    hub_id: str
+    width: int
+    projected: int
+    open: Callable[[str, PreTrainedConfig, str, bool], Tower]
+
+
+_SIGLIP = ("siglip", "siglip_text_model")
+_SIGLIP2 = ("siglip2", "siglip2_text_model")
+
+FAMILIES = (
+    Family("clip", ("clip", "clip_text_model"), "image", "openai/clip-vit-base-patch32", 512, 512, open_clip),
+    Family("siglip", _SIGLIP, "image", "google/siglip-base-patch16-224", 768, 768, open_siglip),
+    Family("siglip2", _SIGLIP2, "image", "google/siglip2-base-patch16-224", 768, 768, open_siglip),
+    Family("clap", ("clap", "clap_text_model"), "audio", "laion/clap-htsat-unfused", 768, 512, open_clap),
+    Family("xclip", ("xclip",), "video", "microsoft/xclip-base-patch32", 512, 512, open_clip),
+)
+"""The families that a hub offers."""
+
+for _config in (ClapTextConfig, SiglipTextConfig, Siglip2TextConfig):
+    # transformers 5.3 knows them within a whole model's configuration alone.
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+
+SHIPPED = tuple(
+    name for name in MODALITIES if (resources.files("polysense.towers") / "shipped" / name / CONFIG_FILE).is_file()
+)
+"""The aligned towers inside the package, each named after its modality: the folders of `towers/shipped`."""
 
 
 def open_tower(spec: str) -> Tower:
@@ -44,16 +93,24 @@ def open_tower(spec: str) -> Tower:
     if spec == "noise":
         return NoiseTower(_encoder(EMBEDDED, f"encoder:{EMBEDDED}"), spec)
     kind, colon, source = spec.partition(":")
-    if colon and kind in ("encoder", "raw"):
-        source = _absolute(source)
-        return _encoder(source, f"{kind}:{source}") if kind == "encoder" else _clip(source, f"{kind}:{source}", False)
-    spec = _absolute(spec)
+    if colon and kind == "bf16":
+        return _halved(open_tower(source))
+    if colon and kind == "encoder":
+        source = _located(source)
+        return _encoder(source, f"encoder:{source}")
+    if colon and kind == "raw":
+        source = _located(source)
+        return _contrastive(source, f"raw:{source}", projected=False)
+    spec = _located(spec)
     folder = Path(spec)
     if (folder / CONFIG_FILE).exists():
         return AlignedTower.load(folder, spec)
     if folder.exists() and not (folder / "config.json").exists():
-        raise PolysenseError(f"tower {spec}: the folder has neither {CONFIG_FILE} nor a model's config.json")
-    return _clip(spec, spec)
+        raise PolysenseError(
+            f"tower {spec}: the folder has neither {CONFIG_FILE} nor a model's config.json; "
+            "give the folder of a tower or of a model"
+        )
+    return _contrastive(spec, spec)
 
 
 def parse_towers(assignments: Sequence[str]) -> dict[str, str]:
@@ -75,23 +132,51 @@ def parse_towers(assignments: Sequence[str]) -> dict[str, str]:
     return towers
 
 
+def family_of(config: PreTrainedConfig) -> Family | None:
+    """The family of a model by its configuration."""
+    return next((family for family in FAMILIES if config.model_type in family.model_types), None)
+
+
+def _located(source: str) -> str:
+    """A folder by its whole path, so that a saved model finds its tower from anywhere; a hub id as it is.
+
+    Raises:
+        PolysenseError: it is a checkpoint in a format of its own, or another file.
+    """
+    path = Path(source)
+    if not source or not path.exists():
+        return source
+    files = [path] if path.is_file() else list(path.iterdir())
+    is_model = any(file.name in ("config.json", CONFIG_FILE) for file in files)
+    if not is_model and any(file.suffix in SUFFIXES for file in files):
+        raise PolysenseError(
+            f"tower {source}: a checkpoint in its own format; convert it once with "
+            f"polysense towers convert {source} --to FOLDER, and give that folder"
+        )
+    if path.is_file():
+        raise PolysenseError(f"tower {source}: this is a file; a tower is a folder, a hub id or a name")
+    return str(path.resolve())
+
+
 def _encoder(source: str, spec: str) -> EncoderTower:
     with hub_errors("tower", source):
         return EncoderTower(load_encoder(source), load_tokenizer(source), spec)
 
 
-def _absolute(source: str) -> str:
-    """A folder by its whole path, so that a saved model finds its tower from anywhere."""
-    return str(Path(source).resolve()) if source and Path(source).exists() else source
-
-
-def _clip(source: str, spec: str, projected: bool = True) -> Tower:
+def _contrastive(source: str, spec: str, projected: bool = True) -> Tower:
     with hub_errors("tower", source):
         config = AutoConfig.from_pretrained(resolve_model(source))
-        if config.model_type not in ("clip", "clip_text_model"):
+        family = family_of(config)
+        if family is None:
             raise PolysenseError(
                 f"tower {source}: a {config.model_type} model is not supported as a contrastive tower; "
                 f"write encoder:{source} to use it unaligned"
             )
-        model = cast("CLIPTextModelWithProjection", load_encoder(source))
-        return ClipTower(model, load_tokenizer(source), spec, projected)
+        return family.open(source, config, spec, projected)
+
+
+def _halved(tower: Tower) -> Tower:
+    if isinstance(tower, AlignedTower | NoiseTower) or tower.spec.startswith("bf16:"):
+        raise PolysenseError(f"tower bf16:{tower.spec}: only encoders and models of a hub can be had in bfloat16")
+    tower.spec = f"bf16:{tower.spec}"
+    return tower.to(torch.bfloat16)

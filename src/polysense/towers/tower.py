@@ -5,28 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.towers.openai_text import CleanText
+from polysense.towers.packing import PackedTokens
 
 SaliencyLayers = Literal["last", "all"]
+
+_IN_CONFIGURATION = (
+    "model_type",
+    "hidden_act",
+    "activation",
+    "projection_hidden_act",
+    "num_attention_heads",
+    "n_heads",
+    "layer_norm_eps",
+    "norm_eps",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+)
+"""What changes a model's states and is no weight; not all of its configuration, which grows with transformers."""
 
 
 @dataclass(frozen=True)
 class TokenStates:
-    """What one call of a tower gives for a batch of token sequences.
+    """What one call of a tower gives for B sequences with N tokens in all, packed one after another.
 
     Attributes:
-        states: (B, L, d_m) token features in the tower's shared space.
-        candidates: (B, L) bool; start, end and padding tokens are no candidates for prototypes.
-        saliency: (B, L) attention that the pooled token pays to each token, averaged over heads; rows sum to 1 over
-            the real tokens (MaCSC section 2.2).
+        states: (N, d_m) token features in the tower's shared space.
+        candidates: (N,) bool; start and end tokens are no candidates for prototypes.
+        saliency: (N,) attention that the pooled token pays to each token of its sequence, averaged over heads; sums
+            to 1 over a sequence (MaCSC section 2.2).
         pooled: (B, d_m) the sentence feature.
     """
 
@@ -47,6 +65,8 @@ class Tower(nn.Module, ABC):
         tokenizer: a fast tokenizer (character offsets are needed to say which words were chosen).
         max_length: longest sequence, special tokens included.
         joins_pairs: whether it reads both texts of a pair in one sequence.
+        clean_up: what a text goes through before the tokenizer, None for nothing.
+        rules: the version of `clean_up`; with another one, other features may come out of the same weights.
     """
 
     spec: str
@@ -54,10 +74,12 @@ class Tower(nn.Module, ABC):
     max_length: int
     tokenizer: PreTrainedTokenizerBase
     joins_pairs: bool = True
+    clean_up: Callable[[str], CleanText] | None = None
+    rules: str = ""
 
     @abstractmethod
-    def encode(self, input_ids: Tensor, attention_mask: Tensor, layers: SaliencyLayers = "last") -> TokenStates:
-        """Encode (B, L) token ids; `layers` says which attention layers make the saliency."""
+    def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
+        """Encode packed sequences; `layers` says which attention layers make the saliency."""
 
     def freeze(self) -> Self:
         self.requires_grad_(False)
@@ -70,27 +92,34 @@ class Tower(nn.Module, ABC):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def candidates(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, L) bool: real tokens that are not special tokens of the tokenizer."""
+    def candidates(self, input_ids: Tensor) -> Tensor:
+        """(N,) bool: tokens that are not special tokens of the tokenizer."""
         special = torch.tensor(self.tokenizer.all_special_ids, device=input_ids.device)
         # The unknown token stands for a word of the text.
         if self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id != self.tokenizer.eos_token_id:
             special = special[special != self.tokenizer.unk_token_id]
-        return attention_mask.bool() & ~torch.isin(input_ids, special)
+        return ~torch.isin(input_ids, special)
 
     def variant(self) -> str:
         """What changes the features and is no weight, for the fingerprint."""
         return ""
 
     def fingerprint(self) -> str:
-        """A digest of weights and tokenizer: the same text and fingerprint always give the same features."""
+        """A digest of weights, configuration and tokenizer: what says which features a text gets.
+
+        The rules by which this package reads them are not in it (`rules`, `reader.VERSION`).
+        """
         digest = hashlib.sha256(f"{type(self).__name__} {self.max_length} {self.variant()}".encode())
+        for module in self.modules():
+            if isinstance(module, PreTrainedModel):
+                settings = {name: getattr(module.config, name, None) for name in _IN_CONFIGURATION}
+                digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         # How the last texts were cut and padded is part of a tokenizer's state, not of the tower.
-        settings = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
-        digest.update(json.dumps(settings, sort_keys=True).encode())
+        written = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+        digest.update(json.dumps(written, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
 
@@ -102,5 +131,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
     if not tokenizer.is_fast:
-        raise PolysenseError(f"{source}: its tokenizer gives no character offsets (it is not a fast one)")
+        raise PolysenseError(
+            f"{source}: its tokenizer gives no character offsets; choose a model with a fast tokenizer"
+        )
     return tokenizer

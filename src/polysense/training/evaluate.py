@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.tasks import Kind, compute, get_task, load_labelled
 from polysense.training.data import split_texts
@@ -24,6 +25,7 @@ def evaluate(
     text_columns: Sequence[str] = ("text",),
     label_column: str = "label",
     batch_size: int = 64,
+    store: Store = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Score a trained model.
@@ -32,6 +34,7 @@ def evaluate(
         model: a folder that `train` wrote.
         task: a task by name, all its labelled splits but "train"; or None for `file`.
         split: only this split of the task.
+        store: as in `train`; it is only read.
         file: the user's own rows with labels; classes must be the model's.
 
     Returns:
@@ -42,7 +45,7 @@ def evaluate(
     """
     if (task is None) == (file is None):
         raise PolysenseError("give either a task by name or a file with labels (--task or --file)")
-    predictor = Predictor.load(model, batch_size)
+    predictor = Predictor.load(model, batch_size, store)
     names = predictor.label_names
     kind: Kind = "regression" if names is None else "classification"
     if task is not None:

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.targets import value_target
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
-from polysense.prototypes.extractor import Reading
 from polysense.tasks import TaskData, compute
-from polysense.towers.encoder import usable_length
+from polysense.towers.packed_encoder import usable_length
 from polysense.training.data import Collator, Samples, split_texts
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
@@ -97,11 +97,15 @@ def build_model(
 
 
 def build_processor(
-    method: MethodConfig, backbone: str, towers: Mapping[str, str], settings: TrainingSettings
+    method: MethodConfig,
+    backbone: str,
+    towers: Mapping[str, str],
+    settings: TrainingSettings,
+    store: Store = None,
 ) -> PolysenseProcessor:
     """The processor of a model to fine-tune; a method that looks at text alone opens no tower."""
     used = towers if method.multimodal else {}
-    return PolysenseProcessor.from_backbone(backbone, used, Reading(k=settings.k), settings.max_length)
+    return PolysenseProcessor.from_backbone(backbone, used, settings.reading(), settings.max_length, store)
 
 
 def fine_tune(
@@ -135,7 +139,8 @@ def fine_tune(
     # What has no labels is neither trained on nor scored.
     labelled = {name: split for name, split in data.splits.items() if "label" in split.column_names}
     for split in labelled.values():
-        processor.read_prototypes(split_texts(split), progress)
+        processor.prepare(split_texts(split), progress)
+    processor.release_towers()
     # Else a text that is longer than the backbone's positions would end in an index error.
     processor.max_length = min(processor.max_length, usable_length(model.backbone, processor.tokenizer))
     splits = {name: Samples(split, processor) for name, split in labelled.items()}

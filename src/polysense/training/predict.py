@@ -10,12 +10,16 @@ from typing import Any, Self
 import torch
 from tqdm.auto import tqdm
 
+from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.models.processing import PROCESSOR_FILE, as_texts
 from polysense.tasks import read_texts
 from polysense.text import Text, clean
+
+AHEAD = 1024
+"""Texts whose prototypes are read together: more than a batch, since towers are quicker on many texts."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Predictor:
         self.batch_size = batch_size
 
     @classmethod
-    def load(cls, folder: str | Path, batch_size: int = 64) -> Self:
-        """Open what `train` wrote.
+    def load(cls, folder: str | Path, batch_size: int = 64, store: Store = None) -> Self:
+        """Open what `train` wrote; prototypes that are stored are not read again, new ones are not added.
 
         Raises:
             PolysenseError: the folder holds no such model, or its tower cannot be had.
@@ -61,7 +65,7 @@ class Predictor:
         folder = Path(folder)
         if not (folder / PROCESSOR_FILE).exists():
             raise PolysenseError(f"{folder} is no trained Polysense model: there is no {PROCESSOR_FILE} in it")
-        processor = PolysenseProcessor.from_pretrained(folder)
+        processor = PolysenseProcessor.from_pretrained(folder, store)
         with hub_errors("model", str(folder)):
             model = PolysenseForSequenceClassification.from_pretrained(str(folder))
         if model.config.widths != processor.widths:
@@ -89,11 +93,14 @@ class Predictor:
     def scores(self, texts: Sequence[Text], progress: bool = False) -> Iterator[torch.Tensor]:
         """Per text its log-probabilities (C,), or its value ()."""
         texts = list(texts)
-        starts = range(0, len(texts), self.batch_size)
-        for start in tqdm(starts, desc="predict", unit="batch", disable=not progress, leave=False):
-            batch = texts[start : start + self.batch_size]
-            inputs = self.processor.collate([self.processor.tokenize(text) for text in batch], batch)
-            yield from self.model(**inputs.to(self.model.device)).logits.cpu()
+        with tqdm(total=len(texts), desc="predict", unit="text", disable=not progress, leave=False) as bar:
+            for start in range(0, len(texts), self.batch_size):
+                if start % AHEAD < self.batch_size:
+                    self.processor.look_ahead(texts[start : start + AHEAD + self.batch_size])
+                batch = texts[start : start + self.batch_size]
+                inputs = self.processor.collate([self.processor.tokenize(text) for text in batch], batch)
+                yield from self.model(**inputs.to(self.model.device)).logits.cpu()
+                bar.update(len(batch))
 
     def _prediction(self, scores: torch.Tensor) -> Prediction:
         names = self.label_names

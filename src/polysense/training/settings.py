@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from polysense.errors import PolysenseError
+from polysense.prototypes.reading import Precision, Reading
+from polysense.prototypes.windows import LongTexts
 from polysense.tasks import Defaults
 from polysense.tasks.tables import near
+from polysense.towers.tower import SaliencyLayers
 
 _WHOLE = ("batch_size", "max_length", "k", "seed")
+_READING = ("layers", "long_texts", "precision")
 _MAY_BE_ZERO = ("weight_decay", "warmup", "dropout", "seed")
 _MOST = {"seed": 2**32 - 1, "dropout": 1, "warmup": 1}
 
@@ -27,7 +31,7 @@ class TrainingSettings:
         weight_decay: of AdamW.
         warmup: share of the steps over which the learning rate rises; it falls linearly to zero after.
         max_length: of the backbone's token sequences.
-        k: prototypes a sentence and modality.
+        k, layers, long_texts, precision: how prototypes are read (see `Reading`).
         dropout: on the representations r[m].
         seed: of initial weights, order of the data and dropout.
     """
@@ -40,11 +44,15 @@ class TrainingSettings:
     warmup: float = 0.06
     max_length: int = 128
     k: int = 4
+    layers: SaliencyLayers = "last"
+    long_texts: LongTexts = "window"
+    precision: Precision = "half"
     dropout: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
+        self.reading()
+        for name in (field.name for field in fields(self) if field.name not in _READING):
             value, said = getattr(self, name), name.replace("_", "-")
             if name == "method_learning_rate" and value is None:
                 continue
@@ -57,6 +65,10 @@ class TrainingSettings:
                 raise PolysenseError(f"{said} must be more than 0, not {value}")
             if name in _MOST and value > _MOST[name]:
                 raise PolysenseError(f"{said} must be at most {_MOST[name]}, not {value}")
+
+    def reading(self) -> Reading:
+        """How prototypes are read."""
+        return Reading(self.k, self.layers, self.long_texts, self.precision)
 
     @classmethod
     def for_task(cls, defaults: Defaults, **given: Any) -> TrainingSettings:

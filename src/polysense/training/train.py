@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 import transformers
 
+from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.folder import RESULTS_FILE, check_free, whole_folder, working_folder, write_json
@@ -76,6 +77,7 @@ def train(
     backbone: str = EMBEDDED,
     options: Mapping[str, Any] | None = None,
     train_rows: int | None = None,
+    store: Store = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -100,6 +102,7 @@ def train(
         backbone: "minilm", a hub id or a folder of an `AutoModel` encoder.
         options: of the method's choices, e.g. {"heads": 4}.
         train_rows: train on that many rows, drawn by the seed.
+        store: folder of stored prototypes, to read and add to; None: the cache's (`$POLYSENSE_CACHE`), False: none.
         overwrite: replace a result that is there.
         settings: fields of `TrainingSettings`; what is not given is the task's default.
 
@@ -124,13 +127,13 @@ def train(
     run_settings = TrainingSettings.for_task(defaults, **settings)
     data = sample_rows(data, train_rows, run_settings.seed)
     started = time.perf_counter()
-    processor = build_processor(chosen, backbone, parse_towers(towers), run_settings)
+    processor = build_processor(chosen, backbone, parse_towers(towers), run_settings, store)
     partial = working_folder(folder)
     run = {
         "backbone": backbone,
         "method_choices": chosen.to_dict(),
         "settings": asdict(run_settings),
-        "towers": {m: e.tower.fingerprint() for m, e in processor.extractors.items()},
+        "towers": {m: e.fingerprint for m, e in processor.extractors.items()},
         "train_rows": len(data.splits["train"]),
     }
     if resume:

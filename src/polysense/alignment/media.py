@@ -1,0 +1,206 @@
+"""Features of media files, whatever the medium: read, decoded, encoded in batches, and kept on disk by content.
+
+A medium (`pictures`, `sounds`, `clips`) says how a file is read, decoded and encoded (`Medium`); what can be shared is
+here: leaving out bad files with one warning, the cache, the progress bar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from tqdm.auto import tqdm
+
+from polysense.cache import cache_folder
+from polysense.errors import PolysenseError
+
+MAX_MEGABYTES = 256
+
+Parts = dict[str, NDArray[np.float32]]
+"""Raw features (n, width) by part of what is perceived; every part has a row for each item."""
+
+Content = TypeVar("Content")
+Decoded = TypeVar("Decoded")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MediaFeatures:
+    """Raw features of the n files that could be read.
+
+    Attributes:
+        parts: by name, (n, width); which parts there are is the medium's.
+        kept: (n,), which of the files the rows belong to, rising.
+        skipped: the files left out, each with the reason.
+    """
+
+    parts: Parts
+    kept: NDArray[np.int64]
+    skipped: tuple[tuple[Path, str], ...]
+
+
+class UnusableError(Exception):
+    """Why a file is left out, in a few words; raised by a medium's `read` and `decode`."""
+
+
+def read_file(file: Path) -> tuple[bytes, bytes]:
+    """The SHA-256 of a file's content, and the content.
+
+    Raises:
+        UnusableError: missing, unreadable, empty, or above `MAX_MEGABYTES`.
+    """
+    try:
+        if (size := file.stat().st_size) > MAX_MEGABYTES * 2**20:
+            raise UnusableError(f"{size / 2**20:.0f} MiB, more than {MAX_MEGABYTES}")
+        data = file.read_bytes()
+    except OSError as error:
+        raise UnusableError(error.strerror or str(error)) from None
+    if not data:
+        raise UnusableError("empty file")
+    return hashlib.sha256(data).digest(), data
+
+
+@dataclass(frozen=True)
+class Medium(Generic[Content, Decoded]):
+    """What `media_features` has to know of a kind of file.
+
+    Attributes:
+        name: of one item, e.g. "picture"; in messages (with an s where there are several) and in the cache's file.
+        parts: the names of the parts, in the order in which a tower's space joins them.
+        version: of what is computed and how it is kept; raised with any change that alters a feature, so that old
+            caches are not read.
+        formats: what can be read, for the error that nothing could.
+        batch: how many decoded items are encoded at once, and wait in memory for it.
+        read: a path to (32-byte digest of all that its features depend on, content). `read_file` for media of one
+            file. It runs for every path, known or not, so it should not decode.
+        decode: content to what is encoded; it runs for content that is not in the cache.
+        encode: a list of 1 to `batch` decoded items to their raw features by part. It runs only if there is something
+            new, so it is the place to open an encoder's weights.
+
+    `read` and `decode` raise `UnusableError` with a short reason; the path then is left out.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    version: int
+    formats: str
+    batch: int
+    decode: Callable[[Content], Decoded]
+    encode: Callable[[list[Decoded]], Parts]
+    read: Callable[[Path], tuple[bytes, Content]]
+
+
+def media_features(
+    medium: Medium[Content, Decoded], files: Sequence[Path], *, progress: bool, cache: Path | None
+) -> MediaFeatures:
+    """Features of files, those with content seen before from the cache.
+
+    An interrupted run keeps what it had encoded; the same content twice is encoded once.
+
+    Args:
+        files: any number of paths.
+        progress: show a bar over the files.
+        cache: the folder of the kept results; None: `cache.cache_folder()`.
+
+    Raises:
+        PolysenseError: no file could be read, or the cache cannot be written.
+    """
+    kept_results = _Cache(
+        (cache or cache_folder()) / f"{medium.name}-features-{medium.version}.safetensors", medium.parts
+    )
+    rows: list[tuple[int, bytes]] = []
+    skipped: list[tuple[Path, str]] = []
+    waiting: dict[bytes, Decoded] = {}
+    bar = tqdm(total=len(files), desc=f"{medium.name}s", unit=medium.name, disable=not progress, leave=False)
+
+    def encode_waiting() -> None:
+        if waiting:
+            parts = medium.encode(list(waiting.values()))
+            for i, key in enumerate(waiting):
+                kept_results.add(key, {part: features[i] for part, features in parts.items()})
+            waiting.clear()
+
+    try:
+        for index, file in enumerate(files):
+            bar.update()
+            try:
+                key, content = medium.read(file)
+                if key not in kept_results.rows and key not in waiting:
+                    waiting[key] = medium.decode(content)
+            except UnusableError as reason:
+                skipped.append((file, str(reason)))
+                continue
+            rows.append((index, key))
+            if len(waiting) == medium.batch:
+                encode_waiting()
+        encode_waiting()
+    finally:
+        bar.close()
+        kept_results.write()
+    _report(medium, skipped, len(files))
+    found = [kept_results.rows[key] for _, key in rows]
+    return MediaFeatures(
+        {part: np.stack([row[part] for row in found]) for part in medium.parts},
+        np.array([index for index, _ in rows], dtype=np.int64),
+        tuple(skipped),
+    )
+
+
+def _report(medium: Medium[Any, Any], skipped: Sequence[tuple[Path, str]], total: int) -> None:
+    named = "; ".join(f"{file} ({reason})" for file, reason in skipped[:5])
+    more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+    if len(skipped) == total:
+        what = f"none of the {total} {medium.name}s could be read: {named}{more}"
+        raise PolysenseError(f"{what if total else f'there are no {medium.name}s'}; give {medium.formats} files")
+    if skipped:
+        _log.warning("%d of %d %ss are left out: %s%s", len(skipped), total, medium.name, named, more)
+
+
+class _Cache:
+    """Features by part and digest of the content, in one safetensors file."""
+
+    def __init__(self, file: Path, parts: tuple[str, ...]) -> None:
+        self._file, self._parts = file, parts
+        self.rows: dict[bytes, Parts] = {}
+        self._changed = False
+        try:
+            held = load_file(file)
+            for i, key in enumerate(held["keys"]):
+                self.rows[key.tobytes()] = {part: held[part][i] for part in parts}
+        except FileNotFoundError:
+            pass
+        except (OSError, SafetensorError, KeyError, IndexError) as error:
+            _log.warning("%s: kept features cannot be read (%s) and are computed anew", file, error)
+
+    def add(self, key: bytes, row: Parts) -> None:
+        self.rows[key] = row
+        self._changed = True
+
+    def write(self) -> None:
+        """Atomically: another process sees the old file or the new one."""
+        if not self._changed:
+            return
+        rows = self.rows.values()
+        tensors: dict[str, NDArray[Any]] = {part: np.stack([row[part] for row in rows]) for part in self._parts}
+        tensors["keys"] = np.stack([np.frombuffer(key, dtype=np.uint8) for key in self.rows])
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._file.parent) as folder:
+                save_file(tensors, Path(folder) / self._file.name)
+                os.replace(Path(folder) / self._file.name, self._file)
+        except OSError as error:
+            raise PolysenseError(
+                f"{self._file}: cannot be written ({error.strerror or error}); "
+                "free some space, or set POLYSENSE_CACHE to another folder"
+            ) from None
+        self._changed = False

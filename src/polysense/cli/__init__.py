@@ -1,0 +1,49 @@
+"""The command line: one verb, one function. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from polysense.cli.alignment import align, zero_shot
+from polysense.cli.experiments import compare, demo
+from polysense.cli.extract import extract
+from polysense.cli.models import evaluate, predict, train
+from polysense.cli.towers import towers_app
+from polysense.errors import PolysenseError
+
+app = typer.Typer(
+    help="Fine-tune language models with the knowledge of images, sounds and videos.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (train, evaluate, predict, extract, align, zero_shot, demo, compare):
+    app.command()(verb)
+app.add_typer(towers_app, name="towers")
+
+# Typer carries a copy of click in some versions and depends on it in others; this is the one in use.
+_UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+def main() -> None:
+    """Run a command; an error meant for the user is one line, and exit status 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        sys.exit(130)
+    except _UsageError as error:
+        _fail(error.format_message())
+    except PolysenseError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+
+
+def _fail(message: str) -> None:
+    if not message:  # no arguments: the help has been shown
+        sys.exit(2)
+    sys.stderr.write(f"polysense: error: {' '.join(message.split())}\n")
+    sys.exit(2)

@@ -1,0 +1,60 @@
+"""`polysense extract`: prototypes stored ahead of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from polysense.cli.options import DataDir, Json, Layers, LongTextsOption, PrecisionOption, StoreOption, TextColumns
+from polysense.cli.reporting import report
+
+MEGA = 1e6
+
+
+def extract(
+    task: Annotated[str | None, typer.Option(help="A task by name: all its splits.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="Your own rows, with labels or without. Repeatable.")] = None,
+    text_column: TextColumns = ["text"],  # noqa: B006
+    data_dir: DataDir = None,
+    tower: Annotated[list[str], typer.Option(help="MODALITY=TOWER. Repeatable.")] = ["image"],  # noqa: B006
+    k: Annotated[int, typer.Option("--k", min=1, help="Prototypes a sentence and modality.")] = 4,
+    layers: Layers = None,
+    long_texts: LongTextsOption = None,
+    precision: PrecisionOption = None,
+    store: StoreOption = None,
+    workers: Annotated[int | None, typer.Option(help="Read on that many processes of Ray, a core or GPU each.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Store the prototypes of a task or of your own rows, for train and predict to look up."""
+    from polysense.prototypes.reading import Reading
+    from polysense.training.extract import extract as run
+
+    given: dict[str, Any] = {"layers": layers, "long_texts": long_texts, "precision": precision}
+
+    def work() -> dict[str, Any]:
+        reading = Reading(k=k, **{name: value for name, value in given.items() if value is not None})
+        return run(
+            task,
+            towers=tower,
+            data_dir=data_dir,
+            files=file or (),
+            text_columns=text_column,
+            reading=reading,
+            store=store,
+            workers=workers,
+        )
+
+    def show(result: dict[str, Any], console: Console) -> None:
+        table = Table("modality", "tower", "texts", "newly read", "seconds", "stored texts", "stored MB")
+        for modality, row in result["towers"].items():
+            figures = (f"{row['texts']:,}", f"{row['read']:,}", f"{row['seconds']:.1f}", f"{row['rows']:,}")
+            table.add_row(modality, escape(row["tower"]), *figures, f"{row['bytes'] / MEGA:.1f}")
+        console.print(table)
+        console.print(f"[dim]stored in {escape(result['store'])}")
+
+    report(work, show, as_json)

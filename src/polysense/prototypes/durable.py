@@ -1,0 +1,38 @@
+"""Files that are whole or not there, also after a crash or a power cut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+PARTIAL = ".partial"
+"""Ends the name of a file that is being written; one that a killed process left may be deleted."""
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[BinaryIO]:
+    """A stream to write; when the block ends well its bytes are on the disk and take the place of `file`.
+
+    Raises:
+        OSError: as writing does; then `file` is what it was, or, if only its folder could not be flushed, the new one.
+    """
+    staged = file.with_name(file.name + PARTIAL)
+    try:
+        with staged.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        staged.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            staged.unlink()
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, and a rename needs no flush
+        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,64 @@
+"""CLAP's text tower: a bidirectional RoBERTa, pooled at its first token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import ClapTextModelWithProjection, PreTrainedConfig, PreTrainedTokenizerBase
+
+from polysense.towers.packed_encoder import PackedEncoder, load_text_part, usable_length
+from polysense.towers.packing import PackedTokens
+from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
+
+
+class ClapTower(Tower):
+    """The text tower of a CLAP model.
+
+    CLAP maps the state of the first token to the space of sounds: by its pooler, tanh(dense(h)), and a projection of
+    two layers. Here the state of every token takes the same way, which makes tokens comparable to sounds. This is our
+    reading: CLAP was trained with the first token alone.
+
+    Args:
+        model: loaded with `attn_implementation=ATTENTION`.
+        tokenizer: RoBERTa's.
+        projected: whether features take that way, or stay the raw states.
+    """
+
+    def __init__(
+        self, model: ClapTextModelWithProjection, tokenizer: PreTrainedTokenizerBase, spec: str, projected: bool = True
+    ) -> None:
+        super().__init__()
+        config: Any = model.config
+        self.tokenizer = tokenizer
+        self.spec = spec
+        self.projected = projected
+        self.width = config.projection_dim if projected else config.hidden_size
+        self.max_length = usable_length(model.text_model, tokenizer)
+        self.model = model
+        self.freeze()
+        self.encoder = PackedEncoder(model.text_model)
+
+    def variant(self) -> str:
+        return "projected" if self.projected else "raw"
+
+    @torch.no_grad()
+    def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
+        states, saliency = self.encoder(tokens, torch.zeros_like(tokens.sizes), layers=layers)
+        if self.projected:
+            states = self._project(states)
+        return TokenStates(states, self.candidates(tokens.input_ids), saliency, states[tokens.starts])
+
+    def _project(self, states: Tensor) -> Tensor:
+        # The pooler's own forward takes the first token of a batch of sequences; here is one sequence a token.
+        pooler: Any = self.model.text_model.pooler
+        return self.model.text_projection(pooler(states[:, None]))
+
+
+def open_clap(source: str, config: PreTrainedConfig, spec: str, projected: bool) -> ClapTower:
+    """The text tower of a hub id or folder of CLAP, whole or text alone."""
+    text = getattr(config, "text_config", config)
+    unused = () if projected else ("pooler", "text_projection")
+    model = load_text_part(source, ClapTextModelWithProjection, text, unused)
+    return ClapTower(model, load_tokenizer(source), spec, projected)

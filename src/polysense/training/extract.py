@@ -1,0 +1,88 @@
+"""The verb `extract`: the prototypes of a task or of files, stored ahead of training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polysense.cache import Store, store_folder
+from polysense.errors import PolysenseError
+from polysense.prototypes.distributed import ray_reader
+from polysense.prototypes.extractor import PrototypeExtractor
+from polysense.prototypes.reading import Reading
+from polysense.tasks import get_task, read_texts
+from polysense.text import Text
+from polysense.towers.registry import open_tower, parse_towers
+from polysense.training.data import split_texts
+from polysense.training.train import DEFAULT_TOWERS
+
+
+def extract(
+    task: str | None = None,
+    *,
+    towers: Sequence[str] = DEFAULT_TOWERS,
+    data_dir: str | Path | None = None,
+    files: Sequence[str | Path] = (),
+    text_columns: Sequence[str] = ("text",),
+    reading: Reading | None = None,
+    store: Store = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Store the prototypes of all texts of a task, or of files, for training and prediction to look up.
+
+    What is stored is checked and kept; what is missing or damaged is read. Interrupted, it goes on where it stopped.
+
+    Args:
+        task: a task by name, all its splits; or None for `files`.
+        towers: ["image=SPEC", ...] (see `polysense.towers.registry`).
+        files: the user's own rows.
+        text_columns: of the files; two for pairs.
+        reading: K and the other choices; training must ask for the same.
+        store: the folder; None: the cache's (`$POLYSENSE_CACHE`).
+        workers: read on that many processes of Ray, a core or a GPU each; None: in this process.
+
+    Returns:
+        {"store", "towers": {modality: {"tower", "texts", "read", "seconds", "rows", "bytes", "folder"}}}: texts given,
+        distinct ones that had to be read, and the rows and bytes of the whole table.
+
+    Raises:
+        PolysenseError: neither or both of task and files are given, nothing may be stored, or as `PrototypeStore`.
+    """
+    if (task is None) == (not files):
+        raise PolysenseError("give either a task by name or files with texts (--task or --file)")
+    root = store_folder(store)
+    if root is None:
+        raise PolysenseError("extract needs a folder to store prototypes in: give --store")
+    reading = reading or Reading()
+    texts = task_texts(task, data_dir) if task else file_texts(files, text_columns)
+    report = {}
+    for modality, spec in parse_towers(towers).items():
+        extractor = PrototypeExtractor(open_tower(spec), reading, root)
+        reader = None if workers is None else ray_reader(extractor, workers)
+        started = time.perf_counter()
+        counts = extractor.prepare(texts, f"{modality} prototypes" if progress else None, verify=True, reader=reader)
+        seconds = time.perf_counter() - started
+        report[modality] = {
+            "tower": spec,
+            "texts": counts.texts,
+            "read": counts.read,
+            "seconds": round(seconds, 2),
+        }
+        if extractor.store is not None:
+            table = {"rows": len(extractor.store), "bytes": extractor.store.size_in_bytes}
+            report[modality] |= {**table, "folder": str(extractor.store.folder)}
+    return {"store": str(root), "towers": report}
+
+
+def task_texts(task: str, data_dir: str | Path | None = None) -> list[Text]:
+    """The texts of all splits of a task."""
+    data = get_task(task).load(Path(data_dir) if data_dir else None)
+    return [text for split in data.splits.values() for text in split_texts(split)]
+
+
+def file_texts(files: Sequence[str | Path], text_columns: Sequence[str]) -> list[Text]:
+    """The texts of the user's own rows."""
+    return [text for file in files for text in split_texts(read_texts(file, list(text_columns)))]
