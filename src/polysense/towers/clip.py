@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedConfig, PreTrainedTokenizerBase
 
+from polysense.towers.clip_layers import pack_layers
 from polysense.towers.openai_text import RULES, clean_up
-from polysense.towers.packed_encoder import PackedEncoder, load_text_part, prepare_clip_layers
+from polysense.towers.packed_encoder import PackedEncoder, load_text_part
 from polysense.towers.packing import PackedTokens
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
 
@@ -40,7 +41,7 @@ class ClipTower(Tower):
         self.max_length = config.max_position_embeddings
         # Old configurations give id 2 for the end of text; the tokenizer knows the real one.
         self.end = tokenizer.eos_token_id if config.eos_token_id == 2 else config.eos_token_id
-        prepare_clip_layers(model)
+        pack_layers(model, causal=True)
         self.model = model
         self.freeze()
         self.encoder = PackedEncoder(model)

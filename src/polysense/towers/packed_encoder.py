@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -99,38 +99,6 @@ class PackedEncoder:
             except (TypeError, ValueError, IndexError, RuntimeError):
                 return False
         return torch.allclose(rows[0], torch.cat(rows[1:]), rtol=1e-2, atol=1e-3)
-
-
-class QuickGELU(nn.Module):
-    """x sigmoid(1.702 x), CLIP's activation, in place: a frozen tower needs its input no more.
-
-    Written as SiLU(1.702 x) / 1.702. Three passes over one buffer instead of three new ones: on a CPU the activation
-    would otherwise take a third of a tower's time.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.silu(x.mul_(1.702), inplace=True).mul_(1 / 1.702)
-
-
-class PackedEmbeddings(nn.Module):
-    """Token and position embeddings of CLIP-like models for a row of packed sequences, longer than any one of them."""
-
-    def __init__(self, embeddings: Any) -> None:
-        super().__init__()
-        self.token_embedding = embeddings.token_embedding
-        self.position_embedding = embeddings.position_embedding
-
-    def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        return self.token_embedding(input_ids) + self.position_embedding(position_ids)
-
-
-def prepare_clip_layers(model: PreTrainedModel) -> None:
-    """Make a frozen CLIP-like text model (CLIP, SigLIP) fit for packed rows and spare with memory."""
-    text: Any = getattr(model, "text_model", model)
-    text.embeddings = PackedEmbeddings(text.embeddings)
-    if model.config.hidden_act == "quick_gelu":
-        for layer in text.encoder.layers:
-            layer.mlp.activation_fn = QuickGELU()
 
 
 def first_position(model: PreTrainedModel) -> int:

@@ -91,6 +91,18 @@ class PackedAttention:
         return torch.cat(rows)
 
 
+def current_attention() -> PackedAttention:
+    """The one that is active.
+
+    Raises:
+        ValueError: none is.
+    """
+    attention = _CURRENT.get()
+    if attention is None:
+        raise ValueError("packed layers run within PackedAttention.active()")
+    return attention
+
+
 def _attention(
     module: torch.nn.Module,
     query: Tensor,

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Siglip2TextModel, SiglipTextModel
 
 from polysense.errors import PolysenseError
-from polysense.towers.packed_encoder import PackedEncoder, load_text_part, prepare_clip_layers
+from polysense.towers.clip_layers import pack_layers
+from polysense.towers.packed_encoder import PackedEncoder, load_text_part
 from polysense.towers.packing import PackedTokens
 from polysense.towers.siglip_tokenizer import load_siglip_tokenizer
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
@@ -48,7 +49,7 @@ class SiglipTower(Tower):
         self.projected = projected
         self.width = config.projection_size if projected else config.hidden_size
         self.max_length = config.max_position_embeddings
-        prepare_clip_layers(model)
+        pack_layers(model, causal=False)
         self.model = model
         self.freeze()
         self.encoder = PackedEncoder(model)
