@@ -1,8 +1,11 @@
-"""Runs every benchmark, prints the table and writes `build/bench.json`."""
+"""Runs the benchmarks, all or those named, prints the table and writes `build/bench.json`."""
 
+import sys
 from pathlib import Path
 
-from benchmarks import training_step
+from benchmarks import prototypes, store, training_step
 from benchmarks.timing import report
 
-report(training_step.benchmarks(), Path("build/bench.json"))
+MODULES = {"prototypes": prototypes, "training_step": training_step, "store": store}
+chosen = sys.argv[1:] or list(MODULES)
+report([row for name in chosen for row in MODULES[name].benchmarks()], Path("build/bench.json"))

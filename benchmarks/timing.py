@@ -1,4 +1,4 @@
-"""Timing two pieces of work side by side, and the table of what came out."""
+"""Timing pieces of work side by side, and the table of what came out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Benchmark:
         name: what was measured.
         ours, reference: medians, in `unit`.
         unit: e.g. "ms a step".
-        ratio: the median of ours / reference, pair by pair.
-        goal: the largest ratio that is good enough.
-        met: whether it was met.
+        ratio: how ours compares to the reference.
+        goal: the ratio that is good enough.
+        met: whether it was met; None where there is no goal.
+        note: what else came out, e.g. that both gave the same.
     """
 
     name: str
@@ -31,40 +32,70 @@ class Benchmark:
     reference: float
     unit: str
     ratio: float
-    goal: float
-    met: bool
+    goal: str
+    met: bool | None
+    note: str = ""
 
 
-def side_by_side(
-    name: str,
-    ours: Callable[[], object],
-    reference: Callable[[], object],
-    goal: float,
-    rounds: int = 30,
-    unit: str = "ms",
+def at_most(
+    name: str, ours: Sequence[float], reference: Sequence[float], most: float, unit: str, note: str = ""
 ) -> Benchmark:
-    """Run both in turn, so that a machine that grows slow is slow for both."""
-    for work in (ours, reference):
-        for _ in range(3):
+    """Figures taken in turn; the ratio is the median of ours / reference, pair by pair, and good if small."""
+    ratio = _ratio(ours, reference)
+    return Benchmark(name, _median(ours), _median(reference), unit, ratio, f"<= {most}", ratio <= most, note)
+
+
+def at_least(
+    name: str, ours: Sequence[float], reference: Sequence[float], least: float, unit: str, note: str = ""
+) -> Benchmark:
+    """The same for rates, good if large."""
+    ratio = _ratio(ours, reference)
+    return Benchmark(name, _median(ours), _median(reference), unit, ratio, f">= {least}", ratio >= least, note)
+
+
+def limit(name: str, ours: float, reference: float, most: float | None, unit: str, note: str = "") -> Benchmark:
+    """A figure beside another one, or beside its limit; no goal where `most` is None."""
+    ratio = round(ours / reference, 3) if reference else 0.0
+    goal, met = ("", None) if most is None else (f"<= {most}", ratio <= most)
+    return Benchmark(name, round(ours, 4), round(reference, 4), unit, ratio, goal, met, note)
+
+
+def in_turn(works: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
+    """Seconds of each work in each round, one after the other, so that a machine that grows slow is slow for all."""
+    for work in works:
+        for _ in range(warm_up):
             work()
-    times = [(_milliseconds(ours), _milliseconds(reference)) for _ in range(rounds)]
-    ratio = statistics.median(a / b for a, b in times)
-    first, second = (statistics.median(column) for column in zip(*times, strict=True))
-    return Benchmark(name, round(first, 3), round(second, 3), unit, round(ratio, 3), goal, ratio <= goal)
+    return [list(column) for column in zip(*([seconds(work) for work in works] for _ in range(rounds)), strict=True)]
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """The wall time of one call."""
     started = time.perf_counter()
     work()
-    return 1000 * (time.perf_counter() - started)
+    return time.perf_counter() - started
+
+
+def memory_kilobytes(field: str) -> int:
+    """Memory of this process by Linux's name: "VmHWM" the most it had resident, "RssAnon" what is no mapped file."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(f"{field}:"))
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 3)
+
+
+def _ratio(ours: Sequence[float], reference: Sequence[float]) -> float:
+    return round(statistics.median(a / b for a, b in zip(ours, reference, strict=True)), 3)
 
 
 def report(benchmarks: Sequence[Benchmark], file: Path) -> None:
     """Print the table and write the same as JSON."""
-    table = Table("what", "ours", "reference", "unit", "ratio", "goal", "met")
+    table = Table("what", "ours", "reference", "unit", "ratio", "goal", "met", "note")
     for b in benchmarks:
-        met = "yes" if b.met else "NO"
-        table.add_row(b.name, f"{b.ours:.1f}", f"{b.reference:.1f}", b.unit, f"{b.ratio:.3f}", f"<= {b.goal}", met)
-    Console(width=120).print(table)
+        met = {True: "yes", False: "NO", None: ""}[b.met]
+        beside = (f"{b.reference:.4g}", b.unit, f"{b.ratio:.3g}") if b.reference else ("", b.unit, "")
+        table.add_row(b.name, f"{b.ours:.4g}", *beside, b.goal, met, b.note)
+    Console(width=160).print(table)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(b) for b in benchmarks], indent=2) + "\n")

@@ -1,43 +1,129 @@
-"""A training step with MaCSC and one modality against text alone."""
+"""A training step of MaCSC with three modalities from the store: against text alone, and against towers in the loop.
+
+`python -m benchmarks.training_step METHOD FOLDER` runs one method alone and prints its peak memory.
+"""
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.timing import Benchmark, side_by_side
+from benchmarks.clip_sized import save_tower, sst2_sentences
+from benchmarks.prototypes import PlainTransformers
+from benchmarks.timing import Benchmark, at_least, at_most, in_turn, memory_kilobytes
 from polysense.methods.catalog import method_config
-from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
+from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 
-BATCH, TOKENS, K, WIDTH = 32, 32, 4, 128
+BATCH, BATCHES, ROUNDS = 32, 8, 30
+WIDTHS = {"image": 512, "audio": 1024, "video": 512}
+"""Of CLIP's, AudioCLIP's and CLIP-ViP's projections."""
 
 
-def training_step(method: str) -> Callable[[], None]:
-    """Forward, backward and AdamW's step on one batch; prototypes were read before, as in training."""
-    torch.manual_seed(0)
-    chosen = method_config(method)
-    widths = {"image": WIDTH} if chosen.multimodal else {}
-    config = PolysenseConfig(method=chosen.to_dict(), widths=widths, num_labels=2)
-    model = PolysenseForSequenceClassification.from_backbone("minilm", config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-    inputs = {
-        "input_ids": torch.randint(1000, 20000, (BATCH, TOKENS)),
-        "attention_mask": torch.ones(BATCH, TOKENS, dtype=torch.long),
-        "labels": torch.arange(BATCH) % 2,
-        "prototypes": {m: torch.randn(BATCH, K, w) for m, w in widths.items()},
-        "prototype_masks": {m: torch.ones(BATCH, K, dtype=torch.bool) for m in widths},
-    }
+class Steps:
+    """Training steps of one method on MiniLM, over batches of 32 SST-2 sentences in turn.
+
+    A step is what training does: pad the tokens, look up the prototypes, forward, backward, AdamW.
+    """
+
+    def __init__(self, method: str, towers: dict[str, Path], store: Path) -> None:
+        torch.manual_seed(0)
+        chosen = method_config(method)
+        specs = {m: str(folder) for m, folder in towers.items()} if chosen.multimodal else {}
+        self.processor = PolysenseProcessor.from_backbone("minilm", specs, store=store)
+        texts = sentences()
+        self.processor.prepare(texts, progress=False)
+        self.processor.release_towers()
+        config = PolysenseConfig(method=chosen.to_dict(), widths=self.processor.widths, num_labels=2)
+        self.model = PolysenseForSequenceClassification.from_backbone("minilm", config).train()
+        # As the Trainer's default has it.
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+        self.batches = itertools.cycle([texts[i * BATCH : (i + 1) * BATCH] for i in range(BATCHES)])
+        self.tokens = {text: self.processor.tokenize(text) for text in texts}
+
+    def __call__(self) -> None:
+        texts = next(self.batches)
+        inputs = self.processor.collate([self.tokens[text] for text in texts], texts)
+        self.model(**inputs, labels=torch.arange(len(texts)) % 2).loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def with_towers(steps: Steps, towers: dict[str, Path]) -> Callable[[], None]:
+    """The same step with the towers run in it, as published code of this kind does."""
+    plain = [PlainTransformers(folder) for folder in towers.values()]
+    batches = itertools.cycle([sentences()[i * BATCH : (i + 1) * BATCH] for i in range(BATCHES)])
 
     def step() -> None:
-        model(**inputs).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        texts = next(batches)
+        for tower in plain:
+            tower(texts)
+        steps()
 
     return step
 
 
+def sentences() -> list[str]:
+    """Sentences of SST-2's development set."""
+    return sst2_sentences("dev", BATCH * BATCHES)
+
+
 def benchmarks() -> list[Benchmark]:
-    """MaCSC with one modality against text alone."""
-    name = f"training step, MaCSC T+I against text alone (MiniLM, batch {BATCH}, {TOKENS} tokens)"
-    return [side_by_side(name, training_step("macsc"), training_step("text"), goal=1.3, unit="ms a step")]
+    """All rows about training steps."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        towers = save_towers(root)
+        store = root / "store"
+        ours, text = Steps("macsc", towers, store), Steps("text", towers, store)
+        own, alone = in_turn([ours, text], ROUNDS, warm_up=3)
+        slow = with_towers(Steps("macsc", towers, store), towers)
+        own_beside, in_loop = in_turn([ours, slow], 5)
+        peak = {method: peak_megabytes(method, root) for method in ("macsc", "text")}
+    what = f"training step, MaCSC T+I+A+V from the store (MiniLM, {BATCH} SST-2 sentences)"
+    return [
+        at_most(f"{what}, against text alone", _ms(own), _ms(alone), 1.35, "ms"),
+        at_most("the same, peak memory of the process", [peak["macsc"]], [peak["text"]], 1.3, "MB"),
+        at_least(
+            "the same, steps a second against towers run in every step",
+            [1 / t for t in own_beside],
+            [1 / t for t in in_loop],
+            5,
+            "steps/s",
+            "plain transformers, padded to 77, eager",
+        ),
+    ]
+
+
+def save_towers(root: Path) -> dict[str, Path]:
+    """One random tower a modality."""
+    return {m: save_tower(root / m, width, seed) for seed, (m, width) in enumerate(WIDTHS.items())}
+
+
+def peak_megabytes(method: str, root: Path) -> float:
+    """Peak resident memory of a process that trains with one method, prototypes in the store."""
+    command = [sys.executable, "-m", "benchmarks.training_step", method, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def _ms(times: list[float]) -> list[float]:
+    return [1000 * time for time in times]
+
+
+def main(arguments: list[str]) -> Any:
+    """Run one method's steps and print the peak memory in megabytes."""
+    method, root = arguments[0], Path(arguments[1])
+    steps = Steps(method, {m: root / m for m in WIDTHS}, root / "store")
+    for _ in range(2 * BATCHES):
+        steps()
+    print(memory_kilobytes("VmHWM") / 1024)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
