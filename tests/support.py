@@ -138,6 +138,15 @@ def packed(tower: Tower, texts: Sequence[str]) -> PackedTokens:
     return PackedTokens.pack(tower.tokenizer(list(texts))["input_ids"])
 
 
+def assert_sequences_apart(tower: Tower, tokens: PackedTokens) -> None:
+    """Each sequence alone gives what it gives among others."""
+    alone = [tower.encode(PackedTokens.pack([ids.tolist()])) for ids in tokens.input_ids.split(tokens.lengths)]
+    together = tower.encode(tokens)
+    for name in ("states", "saliency", "pooled"):
+        expected = torch.cat([getattr(output, name) for output in alone])
+        torch.testing.assert_close(getattr(together, name), expected, **CLOSE)
+
+
 def assert_same_gradients(loss: Tensor, reference: Tensor, inputs: Sequence[Tensor]) -> None:
     """Value and gradients of two scalars agree; each input has a gradient that is not zero throughout."""
     torch.testing.assert_close(loss, reference, **CLOSE)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from polysense.durable import PARTIAL, whole_file
 from polysense.errors import PolysenseError
 
 RESULTS_FILE = "results.json"
@@ -41,7 +42,7 @@ def check_free(folder: Path, overwrite: bool, marker: str) -> None:
 def working_folder(folder: Path) -> Path:
     """Where a run that ends in `folder` keeps its checkpoints until it is done."""
     folder = folder.absolute()
-    return folder.with_name(folder.name + ".partial")
+    return folder.with_name(folder.name + PARTIAL)
 
 
 @contextmanager
@@ -62,9 +63,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def write_whole(file: Path, text: str) -> None:
     """Write a file so that a reader sees the old text or the new one, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    staged = file.with_name(file.name + ".partial")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(file)
+    with whole_file(file) as stream:
+        stream.write(text.encode())
 
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:

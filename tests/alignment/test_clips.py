@@ -28,20 +28,6 @@ from polysense.tasks.sources import data_roots
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A quick encoder, which repeats the mean colour; the list gets the size of each batch."""
-    sizes: list[int] = []
-
-    class MeanColour(torch.nn.Module):
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            sizes.append(len(batch))
-            return batch.mean(dim=(2, 3)).repeat(1, 427)[:, :1280]
-
-    monkeypatch.setattr(EfficientNetLite0, "pretrained", MeanColour)
-    return sizes
-
-
 def moving(file: Path, pictures: list[Image.Image], duration: int | list[int] = 100) -> Path:
     pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=duration, lossless=True)
     return file

@@ -25,20 +25,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A quick encoder, which repeats the mean colour; the list gets the size of each batch."""
-    sizes: list[int] = []
-
-    class MeanColour(torch.nn.Module):
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            sizes.append(len(batch))
-            return batch.mean(dim=(2, 3)).repeat(1, 427)[:, :1280]
-
-    monkeypatch.setattr(EfficientNetLite0, "pretrained", MeanColour)
-    return sizes
-
-
 def save(file: Path, colour: tuple[int, ...], size: tuple[int, int] = (32, 32), **options: object) -> Path:
     Image.new("RGBA" if len(colour) == 4 else "RGB", size, colour).save(file, **options)
     return file

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polysense import durable
 from polysense.errors import PolysenseError
-from polysense.prototypes import durable
 from polysense.prototypes.store import text_keys
 from store_support import TEXTS, absent, contents, fill, prototypes, tiny_store
 

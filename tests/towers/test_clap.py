@@ -11,7 +11,6 @@ from transformers import ClapTextModelWithProjection
 import support
 from polysense.prototypes.extractor import PrototypeExtractor
 from polysense.towers.clap import ClapTower
-from polysense.towers.packing import PackedTokens
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import SaliencyLayers
 from tiny_families import CONTEXT, padded, random_tokens, save_clap
@@ -60,12 +59,7 @@ def test_as_transformers(folder: Path, raw: bool, layers: SaliencyLayers) -> Non
 
 def test_sequences_do_not_see_each_other(folder: Path) -> None:
     tower = open_tower(str(folder))
-    tokens = random_tokens(tower.tokenizer)
-    together = tower.encode(tokens)
-    alone = [tower.encode(PackedTokens.pack([ids.tolist()])) for ids in tokens.input_ids.split(tokens.lengths)]
-    for name in ("states", "saliency", "pooled"):
-        expected = torch.cat([getattr(output, name) for output in alone])
-        torch.testing.assert_close(getattr(together, name), expected, **support.CLOSE)
+    support.assert_sequences_apart(tower, random_tokens(tower.tokenizer))
 
 
 def test_the_model_itself_is_not_packed(folder: Path) -> None:

@@ -88,13 +88,7 @@ def test_candidates_are_the_words(tower: Tower) -> None:
 
 
 def test_sequences_do_not_see_each_other(tower: Tower) -> None:
-    """Each sequence alone gives what it gives among others."""
-    tokens = make_batch(tower)
-    alone = [tower.encode(PackedTokens.pack([ids.tolist()])) for ids in tokens.input_ids.split(tokens.lengths)]
-    together = tower.encode(tokens)
-    for name in ("states", "saliency", "pooled"):
-        expected = torch.cat([getattr(output, name) for output in alone])
-        torch.testing.assert_close(getattr(together, name), expected, **support.CLOSE)
+    support.assert_sequences_apart(tower, make_batch(tower))
 
 
 def test_threads_do_not_mix(tower: Tower) -> None:

@@ -16,7 +16,6 @@ from polysense.errors import PolysenseError
 from polysense.prototypes.extractor import PrototypeExtractor
 from polysense.prototypes.reading import Reading
 from polysense.towers import siglip_tokenizer
-from polysense.towers.packing import PackedTokens
 from polysense.towers.registry import open_tower
 from polysense.towers.siglip import SiglipTower
 from polysense.towers.tower import SaliencyLayers
@@ -77,12 +76,7 @@ def test_text_part_alone(kind: str, folder: Path, tmp_path: Path) -> None:
 
 def test_sequences_do_not_see_each_other(folder: Path) -> None:
     tower = open_tower(str(folder))
-    tokens = random_tokens(tower.tokenizer)
-    together = tower.encode(tokens)
-    alone = [tower.encode(PackedTokens.pack([ids.tolist()])) for ids in tokens.input_ids.split(tokens.lengths)]
-    for name in ("states", "saliency", "pooled"):
-        expected = torch.cat([getattr(output, name) for output in alone])
-        torch.testing.assert_close(getattr(together, name), expected, **support.CLOSE)
+    support.assert_sequences_apart(tower, random_tokens(tower.tokenizer))
 
 
 def test_prototypes_of_texts_and_pairs(folder: Path) -> None:

@@ -65,6 +65,18 @@ def test_training_and_prediction_read_what_was_extracted(
     assert results["scores"] == train(tmp_path / "again", **tiny, store=False)["scores"]
 
 
+def test_prediction_reads_ahead(
+    tmp_path: Path, trained: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prototypes of many batches together, and each text once."""
+    monkeypatch.setattr("polysense.training.predict.AHEAD", 16)
+    texts = list(dict.fromkeys(support.sentences(200, 3, seed=5)))[:20]
+    predictor = Predictor.load(trained, batch_size=4, store=False)
+    reads.clear()
+    predictor.predict(texts)
+    assert reads == [16, 4]
+
+
 def test_texts_that_recur_are_read_once(
     tmp_path: Path, tiny: dict[str, Any], tiny_task: Task, clip_folder: Path, reads: list[int]
 ) -> None:

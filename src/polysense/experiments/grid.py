@@ -20,6 +20,7 @@ from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.results import Row
+from polysense.folder import write_whole
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.modality import MODALITIES, TEXT
 from polysense.models import PolysenseProcessor
@@ -141,10 +142,7 @@ class Grid:
             return dict(json.loads(file.read_text()))
         cell, _ = self.train(data, run, settings)
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            staged = file.with_suffix(".partial")
-            staged.write_text(json.dumps(cell))
-            staged.replace(file)
+            write_whole(file, json.dumps(cell))
         return cell
 
     def train(self, data: TaskData, run: Run, settings: TrainingSettings) -> tuple[dict[str, Any], PolysenseTrainer]:

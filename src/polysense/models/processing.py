@@ -13,7 +13,7 @@ from polysense.cache import Store
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
-from polysense.prototypes.extractor import PrototypeExtractor, ReadCounts
+from polysense.prototypes.extractor import PrototypeExtractor
 from polysense.prototypes.reading import Reading
 from polysense.text import Text, clean
 from polysense.towers.registry import open_tower
@@ -84,15 +84,10 @@ class PolysenseProcessor:
             batch["prototype_masks"] = {m: block.mask for m, block in blocks.items()}
         return batch
 
-    def prepare(self, texts: Sequence[Text], progress: bool = True) -> dict[str, ReadCounts]:
-        """Read the prototypes of all texts ahead, so that training and prediction only look them up.
-
-        Returns, by modality, what had to be read (see `PrototypeExtractor.prepare`).
-        """
-        return {
-            m: extractor.prepare(texts, f"{m} prototypes" if progress else None)
-            for m, extractor in self.extractors.items()
-        }
+    def prepare(self, texts: Sequence[Text], progress: bool = True) -> None:
+        """Read the prototypes of all texts ahead, so that training and prediction only look them up."""
+        for modality, extractor in self.extractors.items():
+            extractor.prepare(texts, f"{modality} prototypes" if progress else None)
 
     def release_towers(self) -> None:
         """Free the towers' memory once all prototypes are read; a new text opens them again."""

@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from polysense.prototypes.durable import whole_file
+from polysense.durable import whole_file
 from polysense.prototypes.shards import ShardMark
 
 SHARD_BITS = 32

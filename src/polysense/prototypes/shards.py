@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from polysense.durable import whole_file
 from polysense.prototypes.batch import PrototypeBatch
-from polysense.prototypes.durable import whole_file
 
 
 class DamagedShard(Exception):  # noqa: N818 (it is caught by the store, which says so in a warning)

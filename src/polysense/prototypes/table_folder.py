@@ -14,8 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from polysense.durable import PARTIAL, whole_file
 from polysense.errors import PolysenseError
-from polysense.prototypes.durable import PARTIAL, whole_file
 
 logger = logging.getLogger(__name__)
 

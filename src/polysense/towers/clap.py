@@ -10,10 +10,10 @@ from transformers import ClapTextModelWithProjection, PreTrainedConfig, PreTrain
 
 from polysense.towers.packed_encoder import PackedEncoder, load_text_part, usable_length
 from polysense.towers.packing import PackedTokens
-from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
+from polysense.towers.tower import ContrastiveTower, SaliencyLayers, TokenStates, load_tokenizer
 
 
-class ClapTower(Tower):
+class ClapTower(ContrastiveTower):
     """The text tower of a CLAP model.
 
     CLAP maps the state of the first token to the space of sounds: by its pooler, tanh(dense(h)), and a projection of
@@ -29,19 +29,10 @@ class ClapTower(Tower):
     def __init__(
         self, model: ClapTextModelWithProjection, tokenizer: PreTrainedTokenizerBase, spec: str, projected: bool = True
     ) -> None:
-        super().__init__()
         config: Any = model.config
-        self.tokenizer = tokenizer
-        self.spec = spec
-        self.projected = projected
-        self.width = config.projection_dim if projected else config.hidden_size
+        super().__init__(model, tokenizer, spec, projected, config.projection_dim)
         self.max_length = usable_length(model.text_model, tokenizer)
-        self.model = model
-        self.freeze()
         self.encoder = PackedEncoder(model.text_model)
-
-    def variant(self) -> str:
-        return "projected" if self.projected else "raw"
 
     @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:

@@ -11,10 +11,10 @@ from polysense.towers.clip_layers import pack_layers
 from polysense.towers.openai_text import RULES, clean_up
 from polysense.towers.packed_encoder import PackedEncoder, load_text_part
 from polysense.towers.packing import PackedTokens
-from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_tokenizer
+from polysense.towers.tower import ContrastiveTower, SaliencyLayers, TokenStates, load_tokenizer
 
 
-class ClipTower(Tower):
+class ClipTower(ContrastiveTower):
     """The text tower of a CLIP-like model, pooled at the first end-of-text token.
 
     Args:
@@ -32,22 +32,16 @@ class ClipTower(Tower):
     def __init__(
         self, model: CLIPTextModelWithProjection, tokenizer: PreTrainedTokenizerBase, spec: str, projected: bool = True
     ) -> None:
-        super().__init__()
         config: Any = model.config
-        self.tokenizer = tokenizer
-        self.spec = spec
-        self.projected = projected
-        self.width = config.projection_dim if projected else config.hidden_size
+        pack_layers(model, causal=True)
+        super().__init__(model, tokenizer, spec, projected, config.projection_dim)
         self.max_length = config.max_position_embeddings
         # Old configurations give id 2 for the end of text; the tokenizer knows the real one.
         self.end = tokenizer.eos_token_id if config.eos_token_id == 2 else config.eos_token_id
-        pack_layers(model, causal=True)
-        self.model = model
-        self.freeze()
         self.encoder = PackedEncoder(model)
 
     def variant(self) -> str:
-        return ("projected" if self.projected else "raw") + ", OpenAI's clean-up"
+        return super().variant() + ", OpenAI's clean-up"
 
     @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:

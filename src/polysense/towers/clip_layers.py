@@ -1,7 +1,7 @@
 """Embeddings and layers of CLIP-like text models, for rows of packed sequences and sparing with memory.
 
 The weights stay where they are; only what is done with them is written anew. On a CPU, what is not a matrix product is
-memory traffic: Hugging Face's layers spend a third of their time on it, these a tenth.
+memory traffic, which these layers spare.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from polysense.towers.clip_layers import pack_layers
 from polysense.towers.packed_encoder import PackedEncoder, load_text_part
 from polysense.towers.packing import PackedTokens
 from polysense.towers.siglip_tokenizer import load_siglip_tokenizer
-from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
+from polysense.towers.tower import ContrastiveTower, SaliencyLayers, TokenStates
 
 
-class SiglipTower(Tower):
+class SiglipTower(ContrastiveTower):
     """The text tower of a SigLIP model.
 
     It was trained on sequences padded on the right to its context, without an attention mask, and pools from the last
@@ -40,27 +40,18 @@ class SiglipTower(Tower):
         spec: str,
         projected: bool = True,
     ) -> None:
-        super().__init__()
         config: Any = model.config
         if tokenizer.pad_token_id is None:
             raise PolysenseError(f"tower {spec}: its tokenizer has no padding token, and SigLIP reads padded texts")
-        self.tokenizer = tokenizer
-        self.spec = spec
-        self.projected = projected
-        self.width = config.projection_size if projected else config.hidden_size
-        self.max_length = config.max_position_embeddings
         pack_layers(model, causal=False)
-        self.model = model
-        self.freeze()
+        super().__init__(model, tokenizer, spec, projected, config.projection_size)
+        self.max_length = config.max_position_embeddings
         self.encoder = PackedEncoder(model)
 
     @property
     def head(self) -> nn.Module:
         text: Any = getattr(self.model, "text_model", self.model)  # transformers before 5.6 has one level more
         return text.head
-
-    def variant(self) -> str:
-        return "projected" if self.projected else "raw"
 
     @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:

@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +121,35 @@ class Tower(nn.Module, ABC):
         written = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         digest.update(json.dumps(written, sort_keys=True).encode())
         return digest.hexdigest()[:16]
+
+
+class ContrastiveTower(Tower):
+    """The text part of a contrastive model; its features are projected to the shared space, or raw.
+
+    Args:
+        model: the text part.
+        tokenizer: its own.
+        spec: as in `Tower`.
+        projected: whether features go through the model's projection (the paper's widths) or stay raw states.
+        projected_width: of the shared space.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: str,
+        projected: bool,
+        projected_width: int,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.spec, self.projected = tokenizer, spec, projected
+        self.width = projected_width if projected else model.config.hidden_size
+        self.model: Any = model
+        self.freeze()
+
+    def variant(self) -> str:
+        return "projected" if self.projected else "raw"
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:

@@ -94,9 +94,10 @@ class Predictor:
         """Per text its log-probabilities (C,), or its value ()."""
         texts = list(texts)
         with tqdm(total=len(texts), desc="predict", unit="text", disable=not progress, leave=False) as bar:
+            ahead = max(1, AHEAD // self.batch_size) * self.batch_size
             for start in range(0, len(texts), self.batch_size):
-                if start % AHEAD < self.batch_size:
-                    self.processor.look_ahead(texts[start : start + AHEAD + self.batch_size])
+                if start % ahead == 0:
+                    self.processor.look_ahead(texts[start : start + ahead])
                 batch = texts[start : start + self.batch_size]
                 inputs = self.processor.collate([self.processor.tokenize(text) for text in batch], batch)
                 yield from self.model(**inputs.to(self.model.device)).logits.cpu()
