@@ -5,7 +5,7 @@ from polysense.tasks.metrics import METRICS
 
 
 def test_names():
-    assert list(TASKS) == ["sst2", "qnli", "qqp", "mnli", "mrpc", "stsb", "coda"]
+    assert list(TASKS) == ["sst2", "qnli", "qqp", "mnli", "mrpc", "stsb", "coda", "shape"]
     assert all(task.name == name for name, task in TASKS.items())
 
 

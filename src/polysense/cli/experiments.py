@@ -57,7 +57,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Runs a method and task, seeds 0, 1, ...")] = 3,
     tower: Annotated[list[str], typer.Option(help="MODALITY=TOWER of runs that name none.")] = ["image"],  # noqa: B006
     backbone: Annotated[str, typer.Option(help="minilm, a hub id or a folder of an encoder.")] = "minilm",
-    train_rows: Annotated[int | None, typer.Option(help="Train on that many rows, drawn by the seed.")] = None,
+    train_rows: Annotated[int | None, typer.Option(help="Train on at most that many rows, drawn by the seed.")] = None,
     setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of every run, e.g. epochs=5.")] = None,
     cells: Annotated[Path, typer.Option(help="Folder of finished runs.")] = Path("build/cells"),
     store: StoreOption = None,

@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 def train(
     output_dir: Annotated[Path, typer.Option(help="Where the model goes; it appears there whole, at the end.")],
-    task: Annotated[str | None, typer.Option(help="sst2, qnli, qqp, mnli, mrpc, stsb or coda.")] = None,
+    task: Annotated[str | None, typer.Option(help="sst2, qnli, qqp, mnli, mrpc, stsb, coda or shape.")] = None,
     train_file: Annotated[Path | None, typer.Option(help="Your own rows: CSV, TSV or JSON lines, maybe .gz.")] = None,
     validation_file: Annotated[Path | None, typer.Option(help="Else a tenth of the training rows.")] = None,
     text_column: TextColumns = ["text"],  # noqa: B006 - typer copies it

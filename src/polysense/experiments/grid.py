@@ -92,7 +92,7 @@ class Grid:
         tasks: names of tasks.
         seeds: one run a seed.
         settings: of every run; what is not given is the task's default.
-        train_rows: training rows, drawn by the seed and so the same for every method.
+        train_rows: at most so many training rows, drawn by the seed and so the same for every method.
         backbone: name, hub id or folder.
         cells: folder of finished cells; None keeps none.
         store: of prototypes, as in `train`.
@@ -149,7 +149,7 @@ class Grid:
         """One run, whatever is on disk: its cell and the trainer with the model."""
         processor = self.processor(run, settings)
         started = time.perf_counter()
-        sampled = sample_rows(data, self.train_rows, settings.seed)
+        sampled = sample_rows(data, self._most_rows(data), settings.seed)
         with tempfile.TemporaryDirectory() as folder:
             trainer = fine_tune(sampled, run.method, self.backbone, processor, settings, Path(folder), progress=True)
             scores = evaluate_splits(trainer, sampled, processor)
@@ -162,10 +162,23 @@ class Grid:
             self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings, self.store)
         return self._processors[key]
 
+    def _most_rows(self, data: TaskData) -> int | None:
+        """`train_rows` of a task that has more, else None: all of them."""
+        fewer = self.train_rows is not None and self.train_rows < len(data.splits["train"])
+        return self.train_rows if fewer else None
+
     def _key(self, data: TaskData, run: Run, settings: TrainingSettings) -> str:
         towers = {m: open_tower(spec).fingerprint() for m, spec in run.towers.items()}
         contents = {name: _digest(split) for name, split in data.splits.items()}
-        parts = [run.method.to_dict(), towers, asdict(settings), self.backbone, self.train_rows, data.name, contents]
+        parts = [
+            run.method.to_dict(),
+            towers,
+            asdict(settings),
+            self.backbone,
+            self._most_rows(data),
+            data.name,
+            contents,
+        ]
         text = json.dumps([*parts, versions(), source_digest()], sort_keys=True)
         return f"{data.name}-{run.method.name}-{settings.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -5,6 +5,7 @@ from polysense.tasks.files import load_files, load_labelled, read_texts
 from polysense.tasks.glue import MNLI, MRPC, QNLI, QQP, SST2, STSB, GlueTask
 from polysense.tasks.metrics import accuracy, compute, spearman
 from polysense.tasks.registry import TASKS, get_task, load_task
+from polysense.tasks.shape import ShapeTask, shape_question
 from polysense.tasks.task import Defaults, Kind, Task, TaskData
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Defaults",
     "GlueTask",
     "Kind",
+    "ShapeTask",
     "Task",
     "TaskData",
     "accuracy",
@@ -29,5 +31,6 @@ __all__ = [
     "load_labelled",
     "load_task",
     "read_texts",
+    "shape_question",
     "spearman",
 ]

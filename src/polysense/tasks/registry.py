@@ -7,11 +7,14 @@ from pathlib import Path
 from polysense.errors import PolysenseError
 from polysense.tasks.color import CodaTask
 from polysense.tasks.glue import MNLI, MRPC, QNLI, QQP, SST2, STSB
+from polysense.tasks.shape import ShapeTask
 from polysense.tasks.tables import near
 from polysense.tasks.task import Task, TaskData
 
-TASKS: dict[str, Task] = {task.name: task for task in (SST2(), QNLI(), QQP(), MNLI(), MRPC(), STSB(), CodaTask())}
-"""Every task that has a name: GLUE's six (hub data set `nyu-mll/glue`) and CoDa."""
+TASKS: dict[str, Task] = {
+    task.name: task for task in (SST2(), QNLI(), QQP(), MNLI(), MRPC(), STSB(), CodaTask(), ShapeTask())
+}
+"""Every task that has a name: GLUE's six (hub data set `nyu-mll/glue`), CoDa, and ViComTe's shapes."""
 
 
 def get_task(name: str) -> Task:
@@ -27,7 +30,7 @@ def load_task(name: str, data_dir: Path | None = None) -> TaskData:
     Args:
         name: a key of `TASKS`.
         data_dir: the task's folder, or the parent of a folder of that name; without it `$POLYSENSE_DATA`,
-            `../shared/data` and the hub are tried (see `GlueTask.load` and `CodaTask.load`).
+            `../shared/data` and the hub are tried (see the `load` of each task).
 
     Raises:
         PolysenseError: no such task, or its data are nowhere, or they are not in the expected form.
