@@ -3,9 +3,15 @@
 import sys
 from pathlib import Path
 
-from benchmarks import prototypes, store, training_step
+from benchmarks import graph_attention, prototypes, scene_graphs, store, training_step
 from benchmarks.timing import report
 
-MODULES = {"prototypes": prototypes, "training_step": training_step, "store": store}
+MODULES = {
+    "prototypes": prototypes,
+    "training_step": training_step,
+    "store": store,
+    "scene_graphs": scene_graphs,
+    "graph_attention": graph_attention,
+}
 chosen = sys.argv[1:] or list(MODULES)
 report([row for name in chosen for row in MODULES[name].benchmarks()], Path("build/bench.json"))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import Benchmark, limit, memory_kilobytes, seconds
 from polysense.prototypes.batch import PrototypeBatch
-from polysense.prototypes.extractor import CHUNK
+from polysense.prototypes.lookup import CHUNK
 from polysense.prototypes.store import PrototypeStore
 
 K, WIDTHS = 4, {"image": 512, "audio": 1024, "video": 512}

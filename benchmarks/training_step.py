@@ -1,4 +1,4 @@
-"""A training step of MaCSC with three modalities from the store: against text alone, and against towers in the loop.
+"""Training steps with three modalities from the store: against text alone, and against towers in the loop.
 
 `python -m benchmarks.training_step METHOD FOLDER` runs one method alone and prints its peak memory.
 """
@@ -20,6 +20,7 @@ from benchmarks.prototypes import PlainTransformers
 from benchmarks.timing import Benchmark, at_least, at_most, in_turn, memory_kilobytes
 from polysense.methods.catalog import method_config
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.training.e_step import e_step
 
 BATCH, BATCHES, ROUNDS = 32, 8, 30
 WIDTHS = {"image": 512, "audio": 1024, "video": 512}
@@ -29,14 +30,14 @@ WIDTHS = {"image": 512, "audio": 1024, "video": 512}
 class Steps:
     """Training steps of one method on MiniLM, over batches of 32 SST-2 sentences in turn.
 
-    A step is what training does: pad the tokens, look up the prototypes, forward, backward, AdamW.
+    A step is what training does: pad the tokens, look up prototypes and graphs, forward, backward, AdamW.
     """
 
     def __init__(self, method: str, towers: dict[str, Path], store: Path) -> None:
         torch.manual_seed(0)
         chosen = method_config(method)
         specs = {m: str(folder) for m, folder in towers.items()} if chosen.multimodal else {}
-        self.processor = PolysenseProcessor.from_backbone("minilm", specs, store=store)
+        self.processor = PolysenseProcessor.from_backbone("minilm", specs, store=store, scene_graphs=chosen.uses_graph)
         texts = sentences()
         self.processor.prepare(texts, progress=False)
         self.processor.release_towers()
@@ -53,6 +54,12 @@ class Steps:
         self.model(**inputs, labels=torch.arange(len(texts)) % 2).loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def e_step(self) -> None:
+        """What an E-step does with the next batch."""
+        texts = next(self.batches)
+        inputs = self.processor.collate([self.tokens[text] for text in texts], texts)
+        e_step(self.model, self.model.combination, [{**inputs, "labels": torch.arange(len(texts)) % 2}])
 
 
 def with_towers(steps: Steps, towers: dict[str, Path]) -> Callable[[], None]:
@@ -80,13 +87,24 @@ def benchmarks() -> list[Benchmark]:
         root = Path(name)
         towers = save_towers(root)
         store = root / "store"
-        ours, text = Steps("macsc", towers, store), Steps("text", towers, store)
-        own, alone = in_turn([ours, text], ROUNDS, warm_up=3)
+        ours, mase, text = (Steps(method, towers, store) for method in ("macsc", "mase", "text"))
+        own, with_graphs, alone = in_turn([ours, mase, text], ROUNDS, warm_up=3)
+        reading = in_turn([mase.e_step], 10, warm_up=1)[0]
         slow = with_towers(Steps("macsc", towers, store), towers)
         own_beside, in_loop = in_turn([ours, slow], 5)
         peak = {method: peak_megabytes(method, root) for method in ("macsc", "text")}
     what = f"training step, MaCSC T+I+A+V from the store (MiniLM, {BATCH} SST-2 sentences)"
+    per_step = mase.model.combination.sample  # rows that E-steps read for each row that training reads
     return [
+        at_most(f"{what.replace('MaCSC', 'MASE')}, against text alone", _ms(with_graphs), _ms(alone), 1.6, "ms"),
+        at_most(
+            "its E-steps together, against the whole run",
+            [per_step * t * 1000 for t in reading],
+            [(per_step * t + step) * 1000 for t, step in zip(reading, with_graphs, strict=False)],
+            0.15,
+            "ms",
+            f"milliseconds for each step of {BATCH} rows; {per_step} rows are read for each that is trained with",
+        ),
         at_most(f"{what}, against text alone", _ms(own), _ms(alone), 1.35, "ms"),
         at_most("the same, peak memory of the process", [peak["macsc"]], [peak["text"]], 1.3, "MB"),
         at_least(

@@ -198,5 +198,5 @@ def test_the_embedded_model_and_the_shipped_tower(cli, tmp_path):
 def test_no_arguments_show_the_help(cli):
     shown = cli()
     assert shown.status == 2 and "Traceback" not in shown.err and "error:" not in shown.err
-    for verb in ("train", "evaluate", "predict", "align", "demo", "compare"):
+    for verb in ("train", "evaluate", "predict", "align", "demo", "compare", "explain"):
         assert verb in shown.out + shown.err

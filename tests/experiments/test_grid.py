@@ -144,7 +144,7 @@ def test_cells_are_plain_json(grid, tiny_task):
     data, settings = tiny_task.load(), tiny_task.defaults
     cell = grid.cell(data, settings, grid.runs[0], 0)
     file = next(grid.cells.iterdir())
-    assert json.loads(file.read_text()) == cell and set(cell) == {"scores", "seconds"}
+    assert json.loads(file.read_text()) == cell and set(cell) == {"scores", "seconds", "weights", "e_steps"}
     cell["scores"]["validation"] = 0.123
     file.write_text(json.dumps(cell))
     assert grid.cell(data, settings, grid.runs[0], 0) == cell

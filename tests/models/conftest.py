@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from polysense.entity_graph import SELF_LOOP
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
 
@@ -21,6 +22,11 @@ METHODS = [
     method_config("macsc", combination="text", regulariser="none"),
     method_config("macsc", regulariser="none"),
     method_config("mpb", interaction="cross_attention").with_options({"heads": 2, "residual": True}),
+    method_config("mase"),
+    method_config("mase", interaction="none"),
+    method_config("mase", combination="even"),
+    method_config("mase", regulariser="none"),
+    method_config("mase", combination="late_fusion", regulariser="self_balancing").with_options({"heads": 2}),
     method_config("macsc").with_options({"stack": "joint", "heads": 4, "weight": 0.5, "temperature": 0.2}),
 ]
 TARGETS: dict[str, dict[str, Any]] = {
@@ -57,7 +63,7 @@ class Make:
         return model
 
     def batch(self, kind: str = "classification", labels: bool = True) -> dict[str, Any]:
-        """Five sentences of several lengths; the last has no prototypes at all."""
+        """Five sentences of several lengths; the last has no prototypes at all, the last two no entities."""
         generator = torch.Generator().manual_seed(1)
         lengths = torch.tensor([9, 7, 3, 4, 5])
         ids = torch.randint(5, 40, (5, 9), generator=generator)
@@ -70,10 +76,25 @@ class Make:
             "prototypes": {m: torch.randn(5, 4, width, generator=generator) for m, width in WIDTHS.items()},
             "prototype_masks": {m: torch.arange(4) < counts[:, None] for m in WIDTHS},
         }
+        nodes = torch.tensor([0, 0, 1, 2, 2, 2])
+        loops = torch.arange(6)
+        batch["graph"] = {
+            "sentence": nodes,
+            "words": torch.tensor([[0, 1], [0, 2], [1, 4], [2, 3], [3, 1], [4, 2], [5, 1]]).T,
+            "features": {m: torch.randn(6, width, generator=generator) for m, width in WIDTHS.items()},
+            "edges": torch.cat([torch.tensor([[0, 1, 3, 4], [1, 0, 4, 3]]), loops.expand(2, -1)], dim=1),
+            "types": torch.cat([torch.tensor([2, 3, 0, 1]), torch.full_like(loops, SELF_LOOP)]),
+        }
         if labels:
             values = [0, 1, 0, 2, 1] if kind == "classification" else [0.2, 2.0, 0.9, 5.0, 2.5]
             batch["labels"] = torch.tensor(values)
         return batch
+
+    @staticmethod
+    def without_entities(batch: dict[str, Any]) -> dict[str, Any]:
+        """The same sentences with an empty scene graph."""
+        empty = {name: batch["graph"][name][..., :0] for name in ("sentence", "words", "edges", "types")}
+        return {**batch, "graph": {**empty, "features": {m: f[:0] for m, f in batch["graph"]["features"].items()}}}
 
 
 @pytest.fixture(scope="session")

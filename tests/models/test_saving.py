@@ -16,7 +16,7 @@ from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.models.processing import PROCESSOR_FILE, as_texts
-from polysense.prototypes.extractor import Reading
+from polysense.prototypes.reading import Reading
 from polysense.text import Text
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
@@ -128,11 +128,41 @@ def test_folder_without_a_processor(tmp_path: Path, content: str | None) -> None
         PolysenseProcessor.from_pretrained(tmp_path)
 
 
+def test_a_processor_with_scene_graphs(
+    tmp_path: Path, bert_folder: Path, clip_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor = PolysenseProcessor.from_backbone(
+        str(bert_folder), {"image": str(clip_folder)}, store=False, scene_graphs=True
+    )
+    texts = ["the red cat sits on the mat", "", ""]
+    expected = processor(texts)["graph"]
+    assert expected["sentence"].tolist() == [0, 0, 0]
+    processor.save_pretrained(tmp_path)
+    loaded = PolysenseProcessor.from_pretrained(tmp_path, store=False)
+    assert not caplog.records
+    for name, value in loaded(texts)["graph"].items():
+        for part, wanted in (
+            zip(value, expected[name], strict=True)
+            if name != "features"
+            else [(value["image"], expected["features"]["image"])]
+        ):
+            torch.testing.assert_close(part, wanted)
+    settings = json.loads((tmp_path / PROCESSOR_FILE).read_text())
+    settings["scene_graphs"]["rules"] = "0"
+    (tmp_path / PROCESSOR_FILE).write_text(json.dumps(settings))
+    PolysenseProcessor.from_pretrained(tmp_path, store=False)
+    assert "scene graphs of another parser" in caplog.text
+
+
 def test_processor_without_towers(tmp_path: Path, bert_folder: Path) -> None:
     processor = PolysenseProcessor.from_backbone(str(bert_folder))
     assert "prototypes" not in processor("the cat")
     processor.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / PROCESSOR_FILE).read_text()) == {"max_length": 128, "towers": {}}
+    assert json.loads((tmp_path / PROCESSOR_FILE).read_text()) == {
+        "max_length": 128,
+        "towers": {},
+        "scene_graphs": None,
+    }
     assert PolysenseProcessor.from_pretrained(tmp_path).extractors == {}
 
 

@@ -74,8 +74,10 @@ def test_sentence_without_prototypes(make: Any, method: MethodConfig, kind: str)
     batch = make.batch(kind)
     alone = {
         name: {m: x[4:] for m, x in value.items()} if isinstance(value, dict) else value[4:]
-        for name, value in batch.items()
+        for name, value in make.without_entities(batch).items()
+        if name != "graph"
     }
+    alone["graph"] = make.without_entities(batch)["graph"]
     together, output = model(**batch), model(**alone)
     torch.testing.assert_close(output.logits, together.logits[4:], **support.CLOSE)
     output.loss.backward()
@@ -102,6 +104,9 @@ def test_padding_of_text_on_the_left(make: Any, method: MethodConfig) -> None:
         for name in ("input_ids", "attention_mask")
     )
     left["position_ids"] = torch.stack([torch.arange(9).roll(9 - n) for n in lengths])
+    node, position = right["graph"]["words"]
+    shifts = torch.tensor([9 - n for n in lengths])[right["graph"]["sentence"][node]]
+    left["graph"] = {**right["graph"], "words": torch.stack([node, position + shifts])}
     assert left["attention_mask"][2].tolist() == [0] * 6 + [1] * 3
     torch.testing.assert_close(model(**left).logits, model(**right).logits, **support.CLOSE)
     torch.testing.assert_close(model(**left).loss, model(**right).loss, **support.CLOSE)
@@ -143,7 +148,58 @@ def test_prototypes_of_another_width(make: Any, macsc: MethodConfig) -> None:
         make.model(macsc)(**batch)
 
 
-@pytest.mark.parametrize("name", ["mpb", "macsc"])
+def test_scene_graphs_that_are_missing(make: Any) -> None:
+    batch = make.batch()
+    del batch["graph"]
+    with pytest.raises(ValueError, match="no scene graphs were given: let PolysenseProcessor"):
+        make.model(method_config("mase"))(**batch)
+
+
+def test_a_batch_without_entities(make: Any, method: MethodConfig, kind: str) -> None:
+    model, batch = make.model(method, kind).eval(), make.batch(kind)
+    output = model(**make.without_entities(batch))
+    output.loss.backward()
+    assert output.logits.isfinite().all()
+    assert torch.equal(output.logits, model(**batch).logits) == (not method.uses_graph)
+
+
+def test_the_towers_features_of_a_node_are_scaled_by_the_modalitys_weight(make: Any) -> None:
+    """Section 3.5's balanced features: half the weight is half the feature."""
+    model, batch = make.model(method_config("mase")).eval(), make.batch()
+    seen = []
+    model.interaction.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2].features))
+    for z in ({"text": 4, "image": 2, "audio": 1, "video": 1}, {"text": 5, "image": 1, "audio": 1, "video": 1}):
+        model.combination.update(z)
+        model(**batch)
+        for m, features in batch["graph"]["features"].items():
+            torch.testing.assert_close(seen[-1][m], features * z[m] / 8)
+
+
+@pytest.mark.parametrize("left_out", ["text", "image", "video"])
+def test_what_is_left_out_has_no_say(make: Any, method: MethodConfig, left_out: str) -> None:
+    if not method.multimodal or method.combination == "text":
+        pytest.skip("text alone predicts: there is nothing to leave out")
+    model, batch = make.model(method).eval(), make.batch(labels=False)
+    before = model(**batch)
+    output = model(**batch, leave_out={left_out})
+    assert list(output.representations) == [m for m in ("text", "image", "audio", "video") if m != left_out]
+    assert not torch.allclose(output.logits, before.logits)
+    if left_out != "text":
+        batch["prototypes"][left_out] += 1
+        batch["graph"]["features"][left_out] += 1
+        assert torch.equal(model(**batch, leave_out={left_out}).logits, output.logits)
+
+
+def test_mixed_precision_keeps_the_method_in_single(make: Any, method: MethodConfig, kind: str) -> None:
+    model, batch = make.model(method, kind).eval(), make.batch(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**batch)
+    assert output.logits.dtype == torch.float32
+    assert all(r.dtype == torch.float32 for r in output.representations.values())
+    torch.testing.assert_close(output.loss, model(**batch).loss, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["mpb", "macsc", "mase"])
 def test_method_without_a_tower(make: Any, name: str) -> None:
     with pytest.raises(PolysenseError, match=f"method '{name}' needs prototypes"):
         make.model(method_config(name), widths={})

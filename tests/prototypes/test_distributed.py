@@ -11,9 +11,10 @@ import torch
 
 import support
 from polysense.errors import PolysenseError
-from polysense.prototypes import extractor as extractor_module
+from polysense.prototypes import lookup
 from polysense.prototypes.distributed import ray_reader
-from polysense.prototypes.extractor import PrototypeExtractor, ReadCounts
+from polysense.prototypes.extractor import PrototypeExtractor
+from polysense.prototypes.lookup import ReadCounts
 from polysense.text import Text
 from polysense.towers.registry import open_tower
 
@@ -29,7 +30,7 @@ def files(folder: Path) -> dict[str, str]:
 def test_workers_do_not_change_the_rows(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte by byte the files that one process writes; texts that come twice, pairs, and long ones among them."""
     ray = pytest.importorskip("ray")
-    monkeypatch.setattr(extractor_module, "CHUNK", 8)
+    monkeypatch.setattr(lookup, "CHUNK", 8)
     assert torch.get_num_threads() == 1
     # The first chunk takes longest: its shard must come first all the same.
     texts: list[Text] = ["banana " * 3000, *support.sentences(40, 30, seed=4), ("the cat", "a dog"), "", "banana " * 60]

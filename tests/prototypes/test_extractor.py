@@ -12,8 +12,9 @@ import torch
 
 import support
 from polysense.errors import PolysenseError
-from polysense.prototypes import extractor as extractor_module
-from polysense.prototypes.extractor import PrototypeExtractor, ReadCounts, TextPrototypes
+from polysense.prototypes import lookup
+from polysense.prototypes.extractor import PrototypeExtractor, TextPrototypes
+from polysense.prototypes.lookup import ReadCounts
 from polysense.prototypes.reader import VERSION, read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.prototypes.store import text_keys
@@ -164,7 +165,7 @@ def test_a_text_is_read_once(store: Path | Literal[False]) -> None:
 
 def test_chunks_are_read_together(monkeypatch: pytest.MonkeyPatch, store: Path | Literal[False]) -> None:
     """Of any iterator, in the order of the texts, without those that are known."""
-    monkeypatch.setattr(extractor_module, "CHUNK", 4)
+    monkeypatch.setattr(lookup, "CHUNK", 4)
     tower = ListTower(SALIENT)
     extractor = PrototypeExtractor(tower, store=store)
     texts = [support.WORDS[i] for i in range(11)]
@@ -210,7 +211,7 @@ def test_a_released_tower_is_opened_for_new_texts_only(
     clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(extractor_module, "open_tower", lambda spec: opened.append(spec) or open_tower(spec))
+    monkeypatch.setattr(lookup, "open_tower", lambda spec: opened.append(spec) or open_tower(spec))
     extractor = PrototypeExtractor(open_tower(str(clip_folder)), store=tmp_path)
     extractor.prepare(["the cat"])
     extractor.release()
@@ -254,7 +255,7 @@ def test_a_damaged_row_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor_module, "RECENT_BYTES", 3 * 4 * 2 * 2)
+    monkeypatch.setattr(lookup, "RECENT_BYTES", 3 * 4 * 2 * 2)
     tower = ListTower(SALIENT)
     extractor = PrototypeExtractor(tower)
     for text in ("cat", "dog", "bird", "cat", "mat"):
@@ -266,7 +267,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_prepared_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much it is: else every epoch of training would read it again."""
-    monkeypatch.setattr(extractor_module, "RECENT_BYTES", 1)
+    monkeypatch.setattr(lookup, "RECENT_BYTES", 1)
     tower = ListTower(SALIENT)
     extractor = PrototypeExtractor(tower)
     extractor.prepare(support.WORDS)

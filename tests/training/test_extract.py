@@ -109,9 +109,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-import polysense.prototypes.extractor as extractor
+import polysense.prototypes.lookup as lookup
 torch.set_num_threads(1)
-extractor.CHUNK = 16
+lookup.CHUNK = 16
 from polysense.prototypes.extractor import PrototypeExtractor
 from polysense.towers.registry import open_tower
 sys.path.insert(0, sys.argv[3])

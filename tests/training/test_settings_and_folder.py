@@ -30,6 +30,8 @@ def test_a_tasks_defaults_and_what_is_given():
         ("batch_size", True),
         ("dropout", 1.5),
         ("seed", 2**32),
+        ("bf16", 1),
+        ("group_by_length", "yes"),
     ],
 )
 def test_bad_values_are_named(name: str, value: Any):

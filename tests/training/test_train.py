@@ -288,3 +288,15 @@ def test_diverged_training_is_said(tmp_path, tiny):
     with pytest.raises(PolysenseError, match=r"diverged.*learning rate"):
         train(tmp_path / "m", learning_rate=1e38, **{**tiny, "epochs": 2})
     assert not (tmp_path / "m").exists()
+
+
+def test_mixed_precision_and_batches_of_like_length(tiny: dict[str, Any], tmp_path: Path) -> None:
+    plain = train(tmp_path / "plain", **tiny)
+    other = train(tmp_path / "other", **tiny, bf16=True, group_by_length=True)
+    assert (other["settings"]["bf16"], other["settings"]["group_by_length"]) == (True, True)
+    log = [
+        json.loads((tmp_path / name / "training_log.json").read_text())["log"][0]["loss"] for name in ("plain", "other")
+    ]
+    assert log[0] == pytest.approx(log[1], rel=0.2)
+    assert log[0] != log[1]
+    assert plain["scores"].keys() == other["scores"].keys()

@@ -9,6 +9,7 @@ import typer
 
 from polysense.cli.alignment import align, zero_shot
 from polysense.cli.experiments import compare, demo
+from polysense.cli.explain import explain
 from polysense.cli.extract import extract
 from polysense.cli.models import evaluate, predict, train
 from polysense.cli.towers import towers_app
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (train, evaluate, predict, extract, align, zero_shot, demo, compare):
+for verb in (train, evaluate, predict, explain, extract, align, zero_shot, demo, compare):
     app.command()(verb)
 app.add_typer(towers_app, name="towers")
 

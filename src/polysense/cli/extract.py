@@ -28,6 +28,9 @@ def extract(
     precision: PrecisionOption = None,
     store: StoreOption = None,
     workers: Annotated[int | None, typer.Option(help="Read on that many processes of Ray, a core or GPU each.")] = None,
+    scene_graphs: Annotated[
+        bool, typer.Option("--scene-graphs", help="Parse them too, and read their entities, for MASE.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store the prototypes of a task or of your own rows, for train and predict to look up."""
@@ -47,14 +50,24 @@ def extract(
             reading=reading,
             store=store,
             workers=workers,
+            scene_graphs=scene_graphs,
         )
 
     def show(result: dict[str, Any], console: Console) -> None:
-        table = Table("modality", "tower", "texts", "newly read", "seconds", "stored texts", "stored MB")
-        for modality, row in result["towers"].items():
-            figures = (f"{row['texts']:,}", f"{row['read']:,}", f"{row['seconds']:.1f}", f"{row['rows']:,}")
-            table.add_row(modality, escape(row["tower"]), *figures, f"{row['bytes'] / MEGA:.1f}")
-        console.print(table)
+        for kind, things in (("towers", "texts"), ("entities", "entities")):
+            if kind in result:
+                console.print(_table(result[kind], things))
+        if "scene_graphs" in result:
+            row = result["scene_graphs"]
+            console.print(f"scene graphs: {row['texts']:,} texts, {row['parsed']:,} parsed in {row['seconds']:.1f} s")
         console.print(f"[dim]stored in {escape(result['store'])}")
 
     report(work, show, as_json)
+
+
+def _table(rows: dict[str, Any], things: str) -> Table:
+    table = Table("modality", "tower", things, "newly read", "seconds", f"stored {things}", "stored MB")
+    for modality, row in rows.items():
+        figures = (f"{row['texts']:,}", f"{row['read']:,}", f"{row['seconds']:.1f}", f"{row['rows']:,}")
+        table.add_row(modality, escape(row["tower"]), *figures, f"{row['bytes'] / MEGA:.1f}")
+    return table

@@ -47,12 +47,14 @@ def train(
     label_column: LabelColumn = "label",
     kind: Annotated[Kind | None, typer.Option(help="Else told from the labels.")] = None,
     data_dir: DataDir = None,
-    method: Annotated[str, typer.Option(help="text, mpb or macsc.")] = "macsc",
+    method: Annotated[str, typer.Option(help="text, mpb, macsc or mase.")] = "macsc",
     interaction: Annotated[
-        str | None, typer.Option(help="Swap this choice of the method: none, cross_attention.")
+        str | None, typer.Option(help="Swap this choice of the method: none, cross_attention, entity_injection.")
     ] = None,
-    combination: Annotated[str | None, typer.Option(help="... or this: text, concatenation, late_fusion.")] = None,
-    regulariser: Annotated[str | None, typer.Option(help="... or this: none, self_balancing.")] = None,
+    combination: Annotated[
+        str | None, typer.Option(help="... or this: text, concatenation, late_fusion, information, even.")
+    ] = None,
+    regulariser: Annotated[str | None, typer.Option(help="... or this: none, self_balancing, cross_modal.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of the method, e.g. heads=4. Repeatable.")
     ] = None,
@@ -66,6 +68,10 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     dropout: Annotated[float | None, typer.Option(help="On the representations.")] = None,
     max_length: Annotated[int | None, typer.Option(min=2, help="Tokens of the backbone.")] = None,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision: the backbone in bfloat16.")] = False,
+    group_by_length: Annotated[
+        bool, typer.Option("--group-by-length", help="Batches of rows of like length: less padding.")
+    ] = False,
     k: Annotated[int | None, typer.Option("--k", min=1, help="Prototypes a sentence and modality.")] = None,
     layers: Layers = None,
     long_texts: LongTextsOption = None,
@@ -105,6 +111,8 @@ def train(
             weight_decay=weight_decay,
             dropout=dropout,
             max_length=max_length,
+            bf16=bf16,
+            group_by_length=group_by_length,
             k=k,
             layers=layers,
             long_texts=long_texts,

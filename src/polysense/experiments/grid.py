@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from tqdm.auto import tqdm
@@ -23,10 +24,11 @@ from polysense.experiments.results import Row
 from polysense.folder import write_whole
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.modality import MODALITIES, TEXT
-from polysense.models import PolysenseProcessor
+from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.tasks import Defaults, TaskData, get_task
 from polysense.text import read_value
 from polysense.towers.registry import open_tower
+from polysense.training.e_step import e_step_history
 from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune
 from polysense.training.settings import TrainingSettings
 from polysense.training.train import DEFAULT_TOWERS, evaluate_splits, sample_rows, versions
@@ -135,7 +137,10 @@ class Grid:
         return rows
 
     def cell(self, data: TaskData, defaults: Defaults, run: Run, seed: int) -> dict[str, Any]:
-        """The scores (0 to 1) and seconds of one run, from disk if it was done with the very same settings."""
+        """What one run gave, from disk if it was done with the very same settings.
+
+        Scores (0 to 1) by split, seconds, the modalities' weights at the end, and the E-steps.
+        """
         settings = TrainingSettings.for_task(defaults, **{**self.settings, "seed": seed})
         file = self.cells / f"{self._key(data, run, settings)}.json" if self.cells else None
         if file is not None and file.exists():
@@ -153,7 +158,13 @@ class Grid:
         with tempfile.TemporaryDirectory() as folder:
             trainer = fine_tune(sampled, run.method, self.backbone, processor, settings, Path(folder), progress=True)
             scores = evaluate_splits(trainer, sampled, processor)
-        return {"scores": scores, "seconds": time.perf_counter() - started}, trainer
+        cell = {
+            "scores": scores,
+            "seconds": time.perf_counter() - started,
+            "weights": cast("PolysenseForSequenceClassification", trainer.model).combination.weights(),
+            "e_steps": e_step_history(trainer.state.log_history),
+        }
+        return cell, trainer
 
     def processor(self, run: Run, settings: TrainingSettings) -> PolysenseProcessor:
         """The run's processor; runs with the same towers and reading share one, and its prototypes."""
@@ -194,9 +205,15 @@ class Grid:
                 seeds=list(self.seeds),
                 scores=[round(100 * cell["scores"][split], 2) for cell in cells],
                 seconds=seconds,
+                weights=_mean_weights(cells),
             )
             for split in splits
         ]
+
+
+def _mean_weights(cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    names = cells[0]["weights"]
+    return {m: round(statistics.fmean(cell["weights"][m] for cell in cells), 4) for m in names}
 
 
 def _digest(split: Dataset) -> str:

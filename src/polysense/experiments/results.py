@@ -31,6 +31,7 @@ class Row:
         seeds: the seeds, in the order of the scores.
         scores: one a seed, in points of 100.
         seconds: of training and testing, summed over the seeds.
+        weights: what each modality counts for at the end (rho or z), the mean over the seeds; empty where nothing says.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Row:
     seeds: list[int]
     scores: list[float]
     seconds: float
+    weights: dict[str, float] = field(default_factory=dict)
     mean: float = field(init=False)
     std: float = field(init=False)
 

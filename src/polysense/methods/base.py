@@ -12,9 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from polysense.entity_graph import EntityGraph
 from polysense.modality import TEXT, Blocks
 
 
@@ -52,19 +54,32 @@ class TextStates:
 
 
 class Interaction(nn.Module, ABC):
-    """Choice 1: how modalities meet the text."""
+    """Choice 1: how modalities meet the text.
+
+    Attributes:
+        uses_graph: whether it wants the sentences' scene graphs.
+    """
+
+    uses_graph: ClassVar[bool] = False
 
     @abstractmethod
-    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+    def forward(self, text: TextStates, blocks: Blocks, graph: EntityGraph | None = None, /) -> dict[str, Tensor]:
         """One representation r[m] (B, d) for the text and for each modality that the interaction offers."""
 
 
 class Combination(nn.Module, ABC):
     """Choice 2: from representations to a prediction."""
 
+    def weights(self) -> dict[str, float]:
+        """What each modality counts for, all together 1; empty where nothing in the method says so."""
+        return {}
+
     @abstractmethod
     def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The prediction as the target scores it, and the logits of each modality alone."""
+        """The prediction as the target scores it, and the logits of each modality alone.
+
+        A modality without a representation has no part in it, and its weight falls to the others.
+        """
 
 
 class Regulariser(nn.Module, ABC):

@@ -13,21 +13,28 @@ from polysense.methods.base import Combination, Interaction, Regulariser, Sizes
 from polysense.methods.macsc.contrast import SelfBalancingContrast
 from polysense.methods.macsc.enhancement import CrossModalAttention
 from polysense.methods.macsc.fusion import LateFusion
+from polysense.methods.mase.contrast import CrossModalContrast
+from polysense.methods.mase.entity_injection import EntityInjection
+from polysense.methods.mase.weighting import EvenWeighting, InformationWeighting
 from polysense.methods.plain import Concatenation, NoInteraction, TextOnly
 from polysense.methods.targets import Target
 
-INTERACTIONS: dict[str, Callable[..., Interaction]] = {
+INTERACTIONS: dict[str, type[Interaction]] = {
     "none": NoInteraction,
     "cross_attention": CrossModalAttention,
+    "entity_injection": EntityInjection,
 }
 COMBINATIONS: dict[str, Callable[..., Combination]] = {
     "text": TextOnly,
     "concatenation": Concatenation,
     "late_fusion": LateFusion,
+    "information": InformationWeighting,
+    "even": EvenWeighting,
 }
 REGULARISERS: dict[str, Callable[..., Regulariser] | None] = {
     "none": None,
     "self_balancing": SelfBalancingContrast,
+    "cross_modal": CrossModalContrast,
 }
 
 
@@ -36,7 +43,7 @@ class MethodConfig:
     """Which choices a method makes.
 
     Attributes:
-        name: "text", "mpb", "macsc", ..., the name that tables print.
+        name: "text", "mpb", "macsc", "mase", ..., the name that tables print.
         interaction, combination, regulariser: names in this module's dictionaries.
         options: keyword arguments by choice ("interaction", "combination", "regulariser").
     """
@@ -68,6 +75,11 @@ class MethodConfig:
         """Whether the method looks at prototypes at all."""
         return self.combination != "text" or self.interaction != "none"
 
+    @property
+    def uses_graph(self) -> bool:
+        """Whether the method looks at scene graphs."""
+        return INTERACTIONS[self.interaction].uses_graph
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -90,7 +102,8 @@ class MethodConfig:
         return replace(self, options=merged)
 
     def build_interaction(self, sizes: Sizes) -> Interaction:
-        return INTERACTIONS[self.interaction](sizes, **self.options.get("interaction", {}))
+        builder: Callable[..., Interaction] = INTERACTIONS[self.interaction]
+        return builder(sizes, **self.options.get("interaction", {}))
 
     def build_combination(self, sizes: Sizes, target: Target) -> Combination:
         return COMBINATIONS[self.combination](sizes, target, **self.options.get("combination", {}))
@@ -136,6 +149,7 @@ METHODS: dict[str, MethodConfig] = {
         MethodConfig("text", "none", "text"),
         MethodConfig("mpb", "none", "concatenation"),
         MethodConfig("macsc", "cross_attention", "late_fusion", "self_balancing"),
+        MethodConfig("mase", "entity_injection", "information", "cross_modal"),
     )
 }
 

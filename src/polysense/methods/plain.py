@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from polysense.entity_graph import EntityGraph
 from polysense.methods.base import Combination, Interaction, Sizes, TextStates
 from polysense.methods.targets import Target
 from polysense.modality import TEXT, Blocks
@@ -33,7 +34,7 @@ class NoInteraction(Interaction):
         super().__init__()
         self.project = Projection(sizes)
 
-    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+    def forward(self, text: TextStates, blocks: Blocks, _graph: EntityGraph | None = None, /) -> dict[str, Tensor]:
         representations = {TEXT: pool(text.states, text.mask, text.pooling)}
         for modality, block in blocks.items():
             representations[modality] = pool(self.project(modality, block.features), block.mask, "mean")
@@ -66,10 +67,9 @@ class Concatenation(Combination):
         self.head = nn.Linear(len(self.modalities) * sizes.hidden, target.outputs)
 
     def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self.head(torch.cat([representations[m] for m in self.modalities], dim=-1))
         columns = self.head.weight.split(self.head.in_features // len(self.modalities), dim=1)
-        alone = {
-            m: F.linear(representations[m], weight, self.head.bias)
-            for m, weight in zip(self.modalities, columns, strict=True)
-        }
+        present = {m: column for m, column in zip(self.modalities, columns, strict=True) if m in representations}
+        side_by_side = torch.cat([representations[m] for m in present], dim=-1)
+        logits = F.linear(side_by_side, torch.cat(list(present.values()), dim=1), self.head.bias)
+        alone = {m: F.linear(representations[m], column, self.head.bias) for m, column in present.items()}
         return self.target.mix(logits[:, None], logits.new_zeros(1)), alone

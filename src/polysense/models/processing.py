@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
 from polysense.cache import Store
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
+from polysense.models.graph_inputs import graph_inputs, text_mentions
 from polysense.prototypes.extractor import PrototypeExtractor
+from polysense.prototypes.mentions import MentionExtractor
 from polysense.prototypes.reading import Reading
+from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.text import Text, clean
 from polysense.towers.registry import open_tower
 
+logger = logging.getLogger(__name__)
+
 PROCESSOR_FILE = "polysense_processor.json"
+
+PLACES = "places"
+"""Of a tokenised text: what its tokens stand for, which the backbone does not read."""
 
 
 class PolysenseProcessor:
-    """The backbone's tokenizer and one prototype extractor a modality; saved beside the model.
+    """The backbone's tokenizer, one prototype extractor a modality, and scene graphs; saved beside the model.
 
     Towers are saved by name and fingerprint, not copied: the file says which tower the model was trained with, and
     loading fails if another one stands under that name.
@@ -37,10 +48,18 @@ class PolysenseProcessor:
         tokenizer: PreTrainedTokenizerBase,
         extractors: Mapping[str, PrototypeExtractor] | None = None,
         max_length: int = 128,
+        graphs: GraphExtractor | None = None,
     ) -> None:
+        if graphs is not None and not tokenizer.is_fast:
+            raise PolysenseError(
+                f"backbone {tokenizer.name_or_path}: its tokenizer gives no character offsets, which scene graphs "
+                "need; choose a backbone with a fast tokenizer"
+            )
         self.tokenizer = tokenizer
         self.extractors = dict(extractors or {})
         self.max_length = max_length
+        self.graphs = graphs
+        self.mentions = {m: MentionExtractor(e) for m, e in self.extractors.items()} if graphs is not None else {}
 
     @classmethod
     def from_backbone(
@@ -50,15 +69,17 @@ class PolysenseProcessor:
         reading: Reading | None = None,
         max_length: int = 128,
         store: Store = None,
+        scene_graphs: bool = False,
     ) -> Self:
         """For a model to fine-tune: the tokenizer of the backbone `source`, and towers opened by {modality: spec}.
 
-        `store` is the root folder of stored prototypes, None the cache's, False keeps them in memory.
+        `store` is the root folder of stored prototypes and graphs, None the cache's, False keeps them in memory.
+        `scene_graphs` are for methods that look at them.
         """
         with hub_errors("backbone", source):
             tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
         extractors = {m: PrototypeExtractor(open_tower(spec), reading, store) for m, spec in (towers or {}).items()}
-        return cls(tokenizer, extractors, max_length)
+        return cls(tokenizer, extractors, max_length, GraphExtractor(store) if scene_graphs else None)
 
     @property
     def widths(self) -> dict[str, int]:
@@ -70,34 +91,52 @@ class PolysenseProcessor:
         texts = as_texts(text, text_pair)
         return self.collate([self.tokenize(t) for t in texts], texts)
 
-    def tokenize(self, text: Text) -> dict[str, list[int]]:
-        """One text's token ids, cut to `max_length`."""
+    def tokenize(self, text: Text) -> dict[str, Any]:
+        """One text's token ids, cut to `max_length`, and with scene graphs the characters that each stands for."""
         parts = [clean(part) for part in (text if isinstance(text, tuple) else (text,))]
-        return dict(self.tokenizer(*parts, truncation=True, max_length=self.max_length))
+        encoding = self.tokenizer(*parts, truncation=True, max_length=self.max_length)
+        return dict(encoding) if self.graphs is None else {**encoding, PLACES: _places(encoding)}
 
     def collate(self, tokens: Sequence[Mapping[str, Any]], texts: Sequence[Text]) -> BatchEncoding:
-        """Pad tokenised texts and add their prototypes."""
-        batch = self.tokenizer.pad([dict(row) for row in tokens], return_tensors="pt")
+        """Pad tokenised texts and add their prototypes and graphs."""
+        rows = [{name: row[name] for name in row if name != PLACES} for row in tokens]
+        batch = self.tokenizer.pad(rows, return_tensors="pt")
         if self.extractors:
             blocks = {m: extractor.block(texts) for m, extractor in self.extractors.items()}
             batch["prototypes"] = {m: block.features for m, block in blocks.items()}
             batch["prototype_masks"] = {m: block.mask for m, block in blocks.items()}
+        if self.graphs is not None:
+            places = [row[PLACES] for row in tokens]
+            length = batch["input_ids"].shape[1]
+            left = self.tokenizer.padding_side == "left"
+            starts = [length - len(place) if left else 0 for place in places]
+            batch["graph"] = graph_inputs(texts, self.graphs.graphs(texts), places, starts, self.mentions)
         return batch
 
     def prepare(self, texts: Sequence[Text], progress: bool = True) -> None:
-        """Read the prototypes of all texts ahead, so that training and prediction only look them up."""
+        """Read the prototypes and graphs of all texts ahead, so that training and prediction only look them up."""
         for modality, extractor in self.extractors.items():
             extractor.prepare(texts, f"{modality} prototypes" if progress else None)
+        if self.graphs is not None:
+            self.graphs.prepare(texts, "scene graphs" if progress else None)
+            for modality, mentions in self.mentions.items():
+                mentions.prepare(text_mentions(texts, self.graphs), f"{modality} entities" if progress else None)
 
     def release_towers(self) -> None:
-        """Free the towers' memory once all prototypes are read; a new text opens them again."""
+        """Free the towers' and the parser's memory once all is read; a new text opens them again."""
         for extractor in self.extractors.values():
             extractor.release()
+        if self.graphs is not None:
+            self.graphs.release()
 
     def look_ahead(self, texts: Sequence[Text]) -> None:
-        """Read the prototypes of all texts into memory, where they are not stored."""
+        """Read the prototypes and graphs of all texts into memory, where they are not stored."""
         for extractor in self.extractors.values():
             extractor.look_ahead(texts)
+        if self.graphs is not None:
+            self.graphs.look_ahead(texts)
+            for mentions in self.mentions.values():
+                mentions.look_ahead(list(text_mentions(texts, self.graphs)))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the tokenizer and the names, fingerprints and readings of the towers."""
@@ -108,7 +147,8 @@ class PolysenseProcessor:
             m: {"spec": e.spec, "fingerprint": e.fingerprint, "reading": e.reading.to_dict()}
             for m, e in self.extractors.items()
         }
-        settings = {"max_length": self.max_length, "towers": towers}
+        graphs = self.graphs.identity if self.graphs is not None else None
+        settings = {"max_length": self.max_length, "towers": towers, "scene_graphs": graphs}
         (folder / PROCESSOR_FILE).write_text(json.dumps(settings, indent=2) + "\n")
 
     @classmethod
@@ -121,13 +161,21 @@ class PolysenseProcessor:
         folder = Path(source)
         try:
             settings = json.loads((folder / PROCESSOR_FILE).read_text())
-            max_length = int(settings["max_length"])
+            max_length, parser = int(settings["max_length"]), settings.get("scene_graphs")
             towers = {m: (s["spec"], s["fingerprint"], Reading(**s["reading"])) for m, s in settings["towers"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PolysenseError(
                 f"{folder} is no trained Polysense model: no readable {PROCESSOR_FILE} in it "
                 f"({type(error).__name__}: {error}); train it again, or copy the whole folder again"
             ) from error
+        graphs = GraphExtractor(store) if parser is not None else None
+        if graphs is not None and graphs.identity != parser:
+            logger.warning(
+                "%s was trained on scene graphs of another parser (%s, here %s): predictions may differ",
+                folder,
+                parser,
+                graphs.identity,
+            )
         extractors = {}
         for modality, (spec, fingerprint, reading) in towers.items():
             extractor = PrototypeExtractor(open_tower(spec), reading, store)
@@ -139,7 +187,14 @@ class PolysenseProcessor:
             extractors[modality] = extractor
         with hub_errors("model", str(folder)):
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        return cls(tokenizer, extractors, max_length)
+        return cls(tokenizer, extractors, max_length, graphs)
+
+
+def _places(encoding: BatchEncoding) -> NDArray[np.int32]:
+    """(L, 3) what each token of one text or pair stands for, as in `graph_inputs`."""
+    tokens = encoding[0]
+    rows = [(owner or 0, *span) for owner, span in zip(tokens.sequence_ids, tokens.offsets, strict=True)]
+    return np.array(rows, np.int32).reshape(-1, 3)
 
 
 def as_texts(text: str | Sequence[str], text_pair: str | Sequence[str] | None = None) -> list[Text]:

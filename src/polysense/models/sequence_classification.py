@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from polysense.entity_graph import EntityGraph
 from polysense.errors import PolysenseError
 from polysense.methods.base import TextStates
 from polysense.modality import PrototypeBlock
@@ -23,7 +24,7 @@ class PolysenseOutput(ModelOutput):
     """What a Polysense model gives.
 
     Attributes:
-        loss: L (MaCSC Eq. 14), where labels were given.
+        loss: L (MaCSC Eq. 14, MASE Eq. 9), where labels were given.
         logits: (B, C) log-probabilities, or (B,) values in the unit of the labels.
         losses: the terms of the loss by name, before they are added.
         modality_logits: (B, C) or (B, 1) logits of each modality alone, where the method has them.
@@ -40,8 +41,10 @@ class PolysenseOutput(ModelOutput):
 class PolysenseForSequenceClassification(PreTrainedModel):
     """A text backbone and a method's three choices.
 
-    Inputs beside the backbone's own: `prototypes`, {modality: (B, K, d_m)}, and `prototype_masks`,
-    {modality: (B, K)}, as `PolysenseProcessor` makes them; `labels` (B,).
+    Inputs beside the backbone's own, as `PolysenseProcessor` makes them: `prototypes`, {modality: (B, K, d_m)}, and
+    `prototype_masks`, {modality: (B, K)}; `graph`, the fields of an `EntityGraph`, for methods that look at scene
+    graphs. `labels` (B,). `leave_out` names modalities whose prototypes, words and vote a prediction does without; the
+    text itself keeps what it says to the others.
     """
 
     config_class = PolysenseConfig
@@ -95,7 +98,9 @@ class PolysenseForSequenceClassification(PreTrainedModel):
         attention_mask: Tensor | None = None,
         prototypes: Mapping[str, Tensor] | None = None,
         prototype_masks: Mapping[str, Tensor] | None = None,
+        graph: Mapping[str, Any] | None = None,
         labels: Tensor | None = None,
+        leave_out: Collection[str] = (),
         **kwargs: Any,
     ) -> PolysenseOutput:
         inputs = {k: v for k, v in kwargs.items() if k in _BACKBONE_INPUTS}
@@ -103,17 +108,22 @@ class PolysenseForSequenceClassification(PreTrainedModel):
         mask = (
             attention_mask.bool() if attention_mask is not None else torch.ones_like(states[..., 0], dtype=torch.bool)
         )
-        blocks = self._blocks(prototypes or {}, prototype_masks or {}, like=states)
-        representations = {
-            m: self.dropout(r)
-            for m, r in self.interaction(TextStates(states, mask, self.config.pooling), blocks).items()
-        }
-        prediction, modality_logits = self.combination(representations)
-        losses: dict[str, Tensor] = {}
-        if labels is not None:
-            losses["prediction"] = self.target.loss(prediction, labels)
-            if self.regulariser is not None:
-                losses[self.regulariser.name] = self.regulariser(representations, modality_logits, labels)
+        # In mixed precision the backbone alone is in half: the method's layers cost little, and its values and
+        # contrasts lose their last digits there.
+        with torch.autocast(states.device.type, enabled=False):
+            states = states.to(self.dtype)
+            blocks = self._blocks(prototypes or {}, prototype_masks or {}, states, leave_out)
+            entities = self._balanced(graph, states, leave_out) if graph is not None else None
+            text = TextStates(states, mask, self.config.pooling)
+            representations = {
+                m: self.dropout(r) for m, r in self.interaction(text, blocks, entities).items() if m not in leave_out
+            }
+            prediction, modality_logits = self.combination(representations)
+            losses: dict[str, Tensor] = {}
+            if labels is not None:
+                losses["prediction"] = self.target.loss(prediction, labels)
+                if self.regulariser is not None:
+                    losses[self.regulariser.name] = self.regulariser(representations, modality_logits, labels)
         return PolysenseOutput(
             loss=torch.stack(list(losses.values())).sum() if losses else None,
             logits=prediction,
@@ -123,15 +133,28 @@ class PolysenseForSequenceClassification(PreTrainedModel):
         )
 
     def _blocks(
-        self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], like: Tensor
+        self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], like: Tensor, leave_out: Collection[str]
     ) -> dict[str, PrototypeBlock]:
+        """The prototypes of each modality; none of one that is left out."""
         missing = [m for m in self.config.widths if m not in features or m not in masks]
         if missing:
             raise ValueError(
                 f"no prototypes of {', '.join(missing)} were given: let PolysenseProcessor make the inputs"
             )
         # `BatchEncoding.to` moves tensors, not dictionaries of them.
-        return {m: PrototypeBlock(features[m].to(like), masks[m].to(like.device)) for m in self.config.widths}
+        keep = {m: m not in leave_out for m in self.config.widths}
+        return {m: PrototypeBlock(keep[m] * features[m].to(like), keep[m] & masks[m].to(like.device)) for m in keep}
+
+    def _balanced(self, graph: Mapping[str, Any], like: Tensor, leave_out: Collection[str]) -> EntityGraph:
+        """The scene graph with each modality's features scaled by its weight (MASE section 3.5)."""
+        shares = self.combination.weights() or dict.fromkeys(
+            self.config.sizes().modalities, 1 / (1 + len(self.config.widths))
+        )
+        features = {
+            m: graph["features"][m].to(like) * (0.0 if m in leave_out else shares[m]) for m in self.config.widths
+        }
+        indices = {name: graph[name].to(like.device) for name in ("sentence", "words", "edges", "types")}
+        return EntityGraph(features=features, **indices)
 
 
 _BACKBONE_INPUTS = ("token_type_ids", "position_ids", "inputs_embeds")

@@ -18,7 +18,8 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.prototypes.batch import PrototypeBatch
-from polysense.prototypes.extractor import ChunkReader, OnRead, PrototypeExtractor, open_unchanged
+from polysense.prototypes.extractor import PrototypeExtractor
+from polysense.prototypes.lookup import ChunkReader, OnRead, open_unchanged
 from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.text import Text
@@ -44,7 +45,7 @@ class _Actor:
         return {"texts": rows["texts"], **{name: getattr(batch, name)[None] for name in COLUMNS}}
 
 
-def ray_reader(extractor: PrototypeExtractor, workers: int) -> ChunkReader:
+def ray_reader(extractor: PrototypeExtractor, workers: int) -> ChunkReader[Text]:
     """For `extractor.prepare`: chunks are read by `workers` actors of Ray, which open the same tower by its spec.
 
     A Ray cluster that is there already is used (`RAY_ADDRESS`); else one is started on this machine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,30 +46,46 @@ def read_prototypes(
     Raises:
         PolysenseError: a feature does not fit half precision.
     """
-    windows = cut_windows(
-        tower.tokenizer, texts, tower.max_length, reading.long_texts, tower.joins_pairs, tower.clean_up
-    )
+    windows = windows_of(tower, reading, texts)
     found = PrototypeBatch.empty(len(windows), reading.k, tower.width, np.float32)
-    batch_tokens = batch_tokens or BATCH_TOKENS.get(tower.device.type, MANY_TOKENS)
-    for rows in _batches(windows, batch_tokens):
+    for rows in tower_calls(tower, windows, batch_tokens):
         found.put(rows, _read_windows(tower, reading, [windows[row] for row in rows]))
-        on_read(sum(row == 0 or windows[row - 1].text != windows[row].text for row in rows))
-    merged = _merge(windows, found, len(texts), reading.k)
+        on_read(len(texts_begun(windows, rows)))
+    return in_precision(_merge(windows, found, len(texts), reading.k), tower, reading)
+
+
+def windows_of(tower: Tower, reading: Reading, texts: Sequence[Text]) -> list[Window]:
+    """The sequences that a tower reads of texts, at least one a text, in order."""
+    return cut_windows(tower.tokenizer, texts, tower.max_length, reading.long_texts, tower.joins_pairs, tower.clean_up)
+
+
+def texts_begun(windows: Sequence[Window], rows: Sequence[int]) -> list[int]:
+    """The texts whose first window is among `rows`."""
+    return [windows[row].text for row in rows if row == 0 or windows[row - 1].text != windows[row].text]
+
+
+def in_precision(batch: PrototypeBatch, tower: Tower, reading: Reading) -> PrototypeBatch:
+    """The batch with its features in the reading's precision.
+
+    Raises:
+        PolysenseError: a feature does not fit half precision.
+    """
     with np.errstate(over="ignore"):  # it is said below
-        features = merged.features.astype(reading.dtype)
+        features = batch.features.astype(reading.dtype)
     if not np.isfinite(features).all():
         raise PolysenseError(
             f"tower {tower.spec}: a feature is too large for half precision, or no number; "
             "read with exact precision (--precision exact), or check the tower's weights"
         )
-    return PrototypeBatch(features, merged.counts, merged.token_ids, merged.spans, merged.saliency)
+    return replace(batch, features=features)
 
 
-def _batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[int]]:
-    """Window numbers, batch by batch.
+def tower_calls(tower: Tower, windows: Sequence[Window], batch_tokens: int | None = None) -> Iterator[list[int]]:
+    """The numbers of the windows of each call of the tower.
 
     Longest first, so that a lack of memory shows at once; like lengths together, so that attention runs on rectangles.
     """
+    batch_tokens = batch_tokens or BATCH_TOKENS.get(tower.device.type, MANY_TOKENS)
     batch: list[int] = []
     tokens = 0
     for row in sorted(range(len(windows)), key=lambda row: -len(windows[row].input_ids)):

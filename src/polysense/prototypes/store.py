@@ -120,12 +120,14 @@ class PrototypeStore:
         keys, checksums = np.zeros((len(rows), 2), np.uint64), np.zeros(len(rows), np.uint32)
         targets = (keys, batch.counts, batch.token_ids, batch.spans, batch.saliency, batch.features, checksums)
         there = np.zeros(len(rows), bool)
-        for i, row in enumerate(rows.tolist()):
-            shard, place = self._shard(row >> SHARD_BITS), row & _PLACE
-            if shard is not None and place < len(shard):
+        numbers, places = rows >> SHARD_BITS, rows & _PLACE
+        for number in np.unique(numbers).tolist():
+            shard = self._shard(number)
+            if shard is not None:
+                i = np.flatnonzero((numbers == number) & (places < len(shard)))
                 there[i] = True
                 for target, column in zip(targets, shard.columns, strict=True):
-                    target[i] = column[place]
+                    target[i] = column[places[i]]
         intact = there & (row_checksums(keys, batch) == checksums)
         if not intact.all():
             bad = np.flatnonzero(~intact)

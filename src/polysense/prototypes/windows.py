@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from polysense.text import Text, clean
@@ -72,6 +74,12 @@ def cut_windows(
             else:
                 windows[index] = _cut(tokenizer, index, cleaned[index], max_length, long_texts, join_pairs)
     return [window for index in range(len(texts)) for window in windows[index]]
+
+
+def shares_a_character(spans: NDArray[np.int32], tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """(n, t) which of n spans (n, 3) overlap which of t tokens (t, 3); each row a text of the pair, start and end."""
+    part, start, end = spans.T[:, :, None]
+    return (tokens[:, 0] == part) & (np.maximum(tokens[:, 1], start) < np.minimum(tokens[:, 2], end))
 
 
 def _cut(

@@ -13,15 +13,29 @@ from polysense.text import Text
 
 
 class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """The rows of a split, tokenised once."""
+    """The rows of a split, tokenised once.
 
-    def __init__(self, split: Dataset, processor: PolysenseProcessor) -> None:
+    Args:
+        split: of a task.
+        processor: of the model.
+        by_length: put them in the order of their numbers of tokens, so that batches hold little padding.
+    """
+
+    def __init__(self, split: Dataset, processor: PolysenseProcessor, by_length: bool = False) -> None:
+        if by_length:
+            lengths = [len(processor.tokenize(text)["input_ids"]) for text in split_texts(split)]
+            split = split.select(sorted(range(len(lengths)), key=lengths.__getitem__))
         self.texts = split_texts(split)
         self.labels = list(split["label"]) if "label" in split.column_names else None
         self.tokens = [processor.tokenize(text) for text in self.texts]
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return [len(row["input_ids"]) for row in self.tokens]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row: dict[str, Any] = {"tokens": self.tokens[index], "text": self.texts[index]}

@@ -1,17 +1,22 @@
-"""The verb `extract`: the prototypes of a task or of files, stored ahead of training."""
+"""The verb `extract`: prototypes, and scene graphs, of a task or of files, stored ahead of training."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from polysense.cache import Store, store_folder
 from polysense.errors import PolysenseError
+from polysense.models.graph_inputs import text_mentions
 from polysense.prototypes.distributed import ray_reader
 from polysense.prototypes.extractor import PrototypeExtractor
+from polysense.prototypes.lookup import ChunkReader, FeatureLookup, Item
+from polysense.prototypes.mentions import MentionExtractor
 from polysense.prototypes.reading import Reading
+from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import get_task, read_texts
 from polysense.text import Text
 from polysense.towers.registry import open_tower, parse_towers
@@ -29,6 +34,7 @@ def extract(
     reading: Reading | None = None,
     store: Store = None,
     workers: int | None = None,
+    scene_graphs: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Store the prototypes of all texts of a task, or of files, for training and prediction to look up.
@@ -43,10 +49,12 @@ def extract(
         reading: K and the other choices; training must ask for the same.
         store: the folder; None: the cache's (`$POLYSENSE_CACHE`).
         workers: read on that many processes of Ray, a core or a GPU each; None: in this process.
+        scene_graphs: also parse the texts, and read what each tower makes of their entities, for MASE; in this process.
 
     Returns:
         {"store", "towers": {modality: {"tower", "texts", "read", "seconds", "rows", "bytes", "folder"}}}: texts given,
-        distinct ones that had to be read, and the rows and bytes of the whole table.
+        distinct ones that had to be read, and the rows and bytes of the whole table. With scene graphs also "entities",
+        the same by modality of the spans, and "scene_graphs": {"texts", "parsed", "seconds"}.
 
     Raises:
         PolysenseError: neither or both of task and files are given, nothing may be stored, or as `PrototypeStore`.
@@ -58,23 +66,38 @@ def extract(
         raise PolysenseError("extract needs a folder to store prototypes in: give --store")
     reading = reading or Reading()
     texts = task_texts(task, data_dir) if task else file_texts(files, text_columns)
-    report = {}
+    result: dict[str, Any] = {"store": str(root), "towers": {}}
+    graphs = GraphExtractor(root) if scene_graphs else None
+    if graphs is not None:
+        started = time.perf_counter()
+        parsed = graphs.prepare(texts, "scene graphs" if progress else None)
+        seconds = round(time.perf_counter() - started, 2)
+        result |= {"scene_graphs": {**asdict(parsed), "seconds": seconds}, "entities": {}}
     for modality, spec in parse_towers(towers).items():
         extractor = PrototypeExtractor(open_tower(spec), reading, root)
         reader = None if workers is None else ray_reader(extractor, workers)
-        started = time.perf_counter()
-        counts = extractor.prepare(texts, f"{modality} prototypes" if progress else None, verify=True, reader=reader)
-        seconds = time.perf_counter() - started
-        report[modality] = {
-            "tower": spec,
-            "texts": counts.texts,
-            "read": counts.read,
-            "seconds": round(seconds, 2),
-        }
-        if extractor.store is not None:
-            table = {"rows": len(extractor.store), "bytes": extractor.store.size_in_bytes}
-            report[modality] |= {**table, "folder": str(extractor.store.folder)}
-    return {"store": str(root), "towers": report}
+        result["towers"][modality] = _prepare(extractor, texts, f"{modality} prototypes", progress, reader)
+        if graphs is not None:
+            mentions = MentionExtractor(extractor)
+            spans = text_mentions(texts, graphs)
+            result["entities"][modality] = _prepare(mentions, spans, f"{modality} entities", progress)
+    return result
+
+
+def _prepare(
+    extractor: FeatureLookup[Item],
+    items: Iterable[Item],
+    label: str,
+    progress: bool,
+    reader: ChunkReader[Item] | None = None,
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    counts = extractor.prepare(items, label if progress else None, verify=True, reader=reader)
+    row = {"tower": extractor.spec, **asdict(counts), "seconds": round(time.perf_counter() - started, 2)}
+    if extractor.store is not None:
+        row |= {"rows": len(extractor.store), "bytes": extractor.store.size_in_bytes}
+        row["folder"] = str(extractor.store.folder)
+    return row
 
 
 def task_texts(task: str, data_dir: str | Path | None = None) -> list[Text]:

@@ -6,20 +6,23 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig
+from polysense.methods.mase.weighting import InformationWeighting
 from polysense.methods.targets import value_target
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.tasks import TaskData, compute
 from polysense.towers.packed_encoder import usable_length
 from polysense.training.data import Collator, Samples, split_texts
+from polysense.training.e_step import EStep
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
 
@@ -27,9 +30,12 @@ from polysense.training.settings import TrainingSettings
 class PolysenseTrainer(Trainer):
     """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs."""
 
-    def __init__(self, *args: Any, method_learning_rate: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, method_learning_rate: float | None = None, group_by_length: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.method_learning_rate = method_learning_rate
+        self.group_by_length = group_by_length
         self._terms: dict[str, list[float]] = {}
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -45,6 +51,13 @@ class PolysenseTrainer(Trainer):
                 rest = {k: v for k, v in group.items() if k != "params"}
                 optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
         return optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self.group_by_length:
+            return super()._get_train_sampler(train_dataset)
+        # By hand: the argument that asks for it has another name in other versions of transformers.
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(batch, lengths=cast("Samples", self.train_dataset).lengths)
 
     def compute_loss(
         self,
@@ -105,7 +118,9 @@ def build_processor(
 ) -> PolysenseProcessor:
     """The processor of a model to fine-tune; a method that looks at text alone opens no tower."""
     used = towers if method.multimodal else {}
-    return PolysenseProcessor.from_backbone(backbone, used, settings.reading(), settings.max_length, store)
+    return PolysenseProcessor.from_backbone(
+        backbone, used, settings.reading(), settings.max_length, store, method.uses_graph
+    )
 
 
 def fine_tune(
@@ -154,6 +169,8 @@ def fine_tune(
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup,
         seed=settings.seed,
+        bf16=settings.bf16,
+        use_cpu=not torch.accelerator.is_available(),  # else mixed precision is refused there
         eval_strategy=strategy if "validation" in splits else "no",
         save_strategy=strategy,
         save_total_limit=1,
@@ -164,16 +181,21 @@ def fine_tune(
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
     )
+    collator = Collator(processor)
     trainer = PolysenseTrainer(
         model=model,
         args=arguments,
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
-        data_collator=Collator(processor),
+        data_collator=collator,
         compute_metrics=lambda predictions: {data.metric: score(data, predictions.predictions, predictions.label_ids)},
         callbacks=[ProgressBar(f"{data.name}, {method.name}", data.metric)] if progress else None,
         method_learning_rate=settings.method_learning_rate,
+        group_by_length=settings.group_by_length,
     )
+    if isinstance(model.combination, InformationWeighting):
+        batch_size = arguments.per_device_eval_batch_size
+        trainer.add_callback(EStep(model.combination, splits["train"], collator, batch_size, trainer.log))
     # It prints to standard output, which is for results.
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=resume or None)

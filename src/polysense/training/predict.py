@@ -87,7 +87,7 @@ class Predictor:
         self, text: str | Sequence[str], text_pair: str | Sequence[str] | None = None, progress: bool = False
     ) -> list[Prediction]:
         """One prediction a text, in order; the empty text has one like any other."""
-        return [self._prediction(row) for row in self.scores(as_texts(text, text_pair), progress)]
+        return [self.prediction(row) for row in self.scores(as_texts(text, text_pair), progress)]
 
     @torch.no_grad()
     def scores(self, texts: Sequence[Text], progress: bool = False) -> Iterator[torch.Tensor]:
@@ -103,7 +103,8 @@ class Predictor:
                 yield from self.model(**inputs.to(self.model.device)).logits.cpu()
                 bar.update(len(batch))
 
-    def _prediction(self, scores: torch.Tensor) -> Prediction:
+    def prediction(self, scores: torch.Tensor) -> Prediction:
+        """What the scores of one text say: its log-probabilities (C,), or its value ()."""
         names = self.label_names
         if names is None:
             return Prediction(float(scores), {})

@@ -15,6 +15,7 @@ from polysense.towers.tower import SaliencyLayers
 
 _WHOLE = ("batch_size", "max_length", "k", "seed")
 _READING = ("layers", "long_texts", "precision")
+_SWITCHES = ("bf16", "group_by_length")
 _MAY_BE_ZERO = ("weight_decay", "warmup", "dropout", "seed")
 _MOST = {"seed": 2**32 - 1, "dropout": 1, "warmup": 1}
 
@@ -33,6 +34,8 @@ class TrainingSettings:
         max_length: of the backbone's token sequences.
         k, layers, long_texts, precision: how prototypes are read (see `Reading`).
         dropout: on the representations r[m].
+        bf16: train in mixed precision, the backbone's products in bfloat16; the method stays in single precision.
+        group_by_length: make batches of rows of about the same length, which hold less padding.
         seed: of initial weights, order of the data and dropout.
     """
 
@@ -48,11 +51,16 @@ class TrainingSettings:
     long_texts: LongTexts = "window"
     precision: Precision = "half"
     dropout: float = 0.1
+    bf16: bool = False
+    group_by_length: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         self.reading()
-        for name in (field.name for field in fields(self) if field.name not in _READING):
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise PolysenseError(f"{name.replace('_', '-')} must be true or false, not {getattr(self, name)!r}")
+        for name in (field.name for field in fields(self) if field.name not in _READING + _SWITCHES):
             value, said = getattr(self, name), name.replace("_", "-")
             if name == "method_learning_rate" and value is None:
                 continue

@@ -20,18 +20,22 @@ from polysense.folder import RESULTS_FILE, check_free, whole_folder, working_fol
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.methods.macsc.contrast import SelfBalancingContrast
 from polysense.methods.macsc.fusion import LateFusion
+from polysense.methods.mase.weighting import EvenWeighting
 from polysense.modality import TEXT
 from polysense.models import PolysenseForSequenceClassification
 from polysense.models.processing import PROCESSOR_FILE
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.towers.registry import parse_towers
 from polysense.training.data import Samples
+from polysense.training.e_step import e_step_history
 from polysense.training.fine_tune import build_processor, fine_tune, score
 from polysense.training.settings import TrainingSettings
+from polysense.training.weights_figure import draw_weights
 from polysense.version import __version__
 
 DEFAULT_TOWERS = ("image",)
 RUN_FILE = "run.json"
+WEIGHTS_FIGURE = "weights.png"
 
 
 def load_data(
@@ -97,7 +101,7 @@ def train(
     Args:
         output_dir: where the model goes.
         task: a task by name ("mrpc", "coda", ...), or None for files.
-        method: "text", "mpb", "macsc", or choices of your own (`method_config`).
+        method: "text", "mpb", "macsc", "mase", or choices of your own (`method_config`).
         towers: ["image=SPEC", ...] (see `polysense.towers.registry`).
         backbone: "minilm", a hub id or a folder of an `AutoModel` encoder.
         options: of the method's choices, e.g. {"heads": 4}.
@@ -155,6 +159,7 @@ def train(
         progress=progress,
     )
     model = cast("PolysenseForSequenceClassification", trainer.model)
+    e_steps = e_step_history(trainer.state.log_history)
     results = {
         "task": data.name,
         "kind": data.kind,
@@ -163,6 +168,7 @@ def train(
         "metric": data.metric,
         "scores": evaluate_splits(trainer, data, processor),
         "weights": modality_weights(model),
+        "e_steps": e_steps,
         "rows": {name: len(split) for name, split in data.splits.items()},
         "seconds": round(time.perf_counter() - started, 1),
         **run,
@@ -173,15 +179,18 @@ def train(
         model.save_pretrained(str(staged))
         processor.save_pretrained(staged)
         write_json(staged / "training_log.json", {"log": trainer.state.log_history})
+        if e_steps:
+            draw_weights(e_steps, staged / WEIGHTS_FIGURE)
         write_json(staged / RESULTS_FILE, results)
     return results
 
 
 def modality_weights(model: PolysenseForSequenceClassification) -> dict[str, dict[str, float]]:
-    """What a method has learnt of its modalities: rho (MaCSC Eq. 11) and pi_z (Eq. 6), where it has them."""
+    """What a method has learnt of its modalities, where it has: rho (MaCSC Eq. 11), pi_z (Eq. 6), z (MASE Eq. 11)."""
     weights = {}
-    if isinstance(model.combination, LateFusion):
-        weights["rho"] = model.combination.weights()
+    for name, kind in (("rho", LateFusion), ("z", EvenWeighting)):
+        if isinstance(model.combination, kind):
+            weights[name] = model.combination.weights()
     if isinstance(model.regulariser, SelfBalancingContrast):
         pairs = model.regulariser.coarse()
         weights["pi_z"] = {f"{m},{k}": round(weight.item(), 4) for (m, k), weight in pairs.items()}
@@ -209,7 +218,7 @@ def evaluate_splits(trainer: Any, data: TaskData, processor: Any) -> dict[str, f
     scores = {}
     for name, split in data.splits.items():
         if name != "train" and "label" in split.column_names:
-            output = trainer.predict(Samples(split, processor))
+            output = trainer.predict(Samples(split, processor, by_length=True))
             scores[name] = score(data, output.predictions, output.label_ids)
     return scores
 

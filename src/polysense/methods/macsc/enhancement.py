@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from polysense.entity_graph import EntityGraph
 from polysense.methods.base import Interaction, Sizes, TextStates
 from polysense.methods.plain import Projection
 from polysense.modality import TEXT, Blocks
@@ -42,7 +43,7 @@ class CrossModalAttention(Interaction):
         self.project = Projection(sizes)
         self.query, self.key, self.value = (nn.Linear(sizes.hidden, sizes.hidden, bias=False) for _ in range(3))
 
-    def forward(self, text: TextStates, blocks: Blocks) -> dict[str, Tensor]:
+    def forward(self, text: TextStates, blocks: Blocks, _graph: EntityGraph | None = None, /) -> dict[str, Tensor]:
         prototypes = {m: self.project(m, block.features) for m, block in blocks.items()}
         stacks = [list(blocks)] if self.stack == "joint" else [[m] for m in blocks]
         texts, representations = [], {}

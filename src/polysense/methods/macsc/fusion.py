@@ -29,6 +29,7 @@ class LateFusion(Combination):
         return dict(zip(self.heads, self.log_rho.detach().softmax(dim=0).tolist(), strict=True))
 
     def forward(self, representations: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = {m: head(representations[m]) for m, head in self.heads.items()}
+        logits = {m: head(representations[m]) for m, head in self.heads.items() if m in representations}
+        present = [i for i, m in enumerate(self.heads) if m in representations]
         stacked = torch.stack(list(logits.values()), dim=1)
-        return self.target.mix(stacked, self.log_rho.log_softmax(dim=0)), logits
+        return self.target.mix(stacked, self.log_rho[present].log_softmax(dim=0)), logits

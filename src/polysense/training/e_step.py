@@ -1,0 +1,116 @@
+"""The E-steps of a training run (MASE Eq. 2-5, Algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor
+from transformers import TrainerCallback
+
+from polysense.methods.mase.weighting import InformationWeighting
+from polysense.models import PolysenseForSequenceClassification
+from polysense.training.data import Collator, Samples
+
+
+class EStep(TrainerCallback):
+    """Re-estimates z while the parameters stand still, `iterations` times, evenly over the run.
+
+    The run is cut into `iterations` + 1 M-steps, and an E-step stands between each two: z starts even, and the last one
+    is still trained with. Each reads a new sample of the training rows, drawn by the run's seed and the step alone, so
+    that a run which goes on from a checkpoint draws the same; nothing else of the run's random numbers is touched.
+
+    Args:
+        weighting: the model's combination.
+        rows: the training rows.
+        collate: from rows to the inputs of the model.
+        batch_size: rows a call of the model.
+        log: told the step's weights, information and seconds.
+    """
+
+    def __init__(
+        self,
+        weighting: InformationWeighting,
+        rows: Samples,
+        collate: Collator,
+        batch_size: int,
+        log: Callable[[dict[str, float]], None],
+    ) -> None:
+        self.weighting, self.rows, self.collate = weighting, rows, collate
+        self.batch_size, self.log = batch_size, log
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+        weighting = self.weighting
+        if state.global_step in e_step_moments(state.max_steps, weighting.iterations):
+            started = time.perf_counter()
+            generator = torch.Generator().manual_seed(args.seed * 1_000_003 + state.global_step)
+            wanted = weighting.sample * state.num_train_epochs * len(self.rows) / weighting.iterations
+            count = min(len(self.rows), max(self.batch_size, math.ceil(wanted)))
+            drawn = torch.randperm(len(self.rows), generator=generator)[:count].tolist()
+            information = e_step(model, self.weighting, self._batches(drawn))
+            self.log(
+                {f"z_{m}": round(z, 4) for m, z in weighting.weights().items()}
+                | {f"information_{m}": round(value, 4) for m, value in information.items()}
+                | {"e_step_seconds": round(time.perf_counter() - started, 3)}
+            )
+
+    def _batches(self, drawn: Sequence[int]) -> Iterator[dict[str, Any]]:
+        # Like lengths together, so that little is padding.
+        rows = sorted((self.rows[i] for i in drawn), key=lambda row: len(row["tokens"]["input_ids"]))
+        for start in range(0, len(rows), self.batch_size):
+            yield self.collate(rows[start : start + self.batch_size])
+
+
+def e_step_moments(steps: int, iterations: int) -> set[int]:
+    """After which of a run's steps z is estimated; a run of few steps has fewer E-steps."""
+    return {steps * i // (iterations + 1) for i in range(1, iterations + 1)} - {0}
+
+
+def e_step_history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the E-steps of a run wrote to the Trainer's log: step, z, information in nats, and seconds of each."""
+    return [
+        {
+            "step": entry["step"],
+            **{kind: _by_modality(entry, kind) for kind in ("z", "information")},
+            "seconds": entry["e_step_seconds"],
+        }
+        for entry in log
+        if "e_step_seconds" in entry
+    ]
+
+
+def _by_modality(entry: Mapping[str, Any], kind: str) -> dict[str, float]:
+    return {name.removeprefix(f"{kind}_"): value for name, value in entry.items() if name.startswith(f"{kind}_")}
+
+
+@torch.no_grad()
+def e_step(
+    model: PolysenseForSequenceClassification, weighting: InformationWeighting, batches: Iterable[dict[str, Any]]
+) -> dict[str, float]:
+    """Set z to the posterior of Eq. 11, the parameters held (Eq. 5).
+
+    Args:
+        model: left in the mode, training or not, that it was in.
+        weighting: its combination.
+        batches: inputs with "labels".
+
+    Returns:
+        I(h^m, y) by modality, in nats.
+    """
+    training = model.training
+    model.eval()
+    logits: dict[str, list[Tensor]] = {m: [] for m in weighting.modalities}
+    labels = []
+    for batch in batches:
+        labels.append(batch["labels"])
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        for m, alone in model(**send_to_device(inputs, model.device)).modality_logits.items():
+            logits[m].append(alone.float().cpu())
+    model.train(training)
+    information = weighting.estimate({m: torch.cat(parts) for m, parts in logits.items()}, torch.cat(labels))
+    weighting.update(information)
+    return information
