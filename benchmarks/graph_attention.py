@@ -13,7 +13,7 @@ from torch_geometric.nn import RGATConv
 from benchmarks.timing import Benchmark, at_most, in_turn, limit
 from polysense.methods.mase.graph_attention import HeterogeneousGraphAttention
 
-WIDTH, HEADS, RELATIONS, ROUNDS = 512, 4, 11, 7
+WIDTH, HEADS, RELATIONS, ROUNDS = 512, 8, 11, 7
 BATCH_EDGES = 700
 """Of a batch of 32 sentences, about."""
 EDGES = [500 * 2**power for power in range(8)]

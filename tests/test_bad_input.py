@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from polysense.training.predict import Predictor
 from tiny_runs import Cli, hashes, text_rows, write_rows
 
 pytest_plugins = ("tiny_runs",)
@@ -325,42 +324,3 @@ def test_a_tower_that_is_not_the_one_it_was_trained_with(cli, trained, tmp_path)
     (tmp_path / "gone").mkdir()
     file.write_text(json.dumps(settings))
     has(cli("predict", folder, "--text", "a").error, "gone")
-
-
-ODD = {
-    "empty": "",
-    "blank": "  \t ",
-    "long": "banana " * 10_000,
-    "emoji": "👩‍👩‍👧‍👦 😀",
-    "surrogate": "cat \ud83d dog",
-    "nul": "cat\0dog",
-    "right to left": "\u202eقطة‏ חתול",
-    "combining": "e\u0301" * 30 + "Z\u0351\u0300\u0357" * 5,
-    "control": "\x07\x1b[31m\u2028",
-}
-
-
-@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-def test_odd_texts_have_predictions(cli, trained, text):
-    """Text and file give the same, beside ordinary texts whose predictions do not change."""
-    found = cli("predict", trained, "--text", "a cat", "--text", text, "--json").json["predictions"]
-    plain = Predictor.load(trained).predict(["a cat"])[0]
-    assert found[0]["probabilities"] == pytest.approx(plain.probabilities, abs=1e-5)
-    assert found[1]["text"] == text.replace("\0", "\ufffd").replace("\ud83d", "\ufffd")
-    assert sum(found[1]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-    assert cli("predict", trained, "--text", text).status == 0
-
-
-def test_odd_texts_can_be_trained_on(cli, tmp_path, flags):
-    rows = [*text_rows(), *({"text": text, "label": "odd"} for text in ODD.values())]
-    file = write_rows(tmp_path / "odd.jsonl", rows)
-    model = tmp_path / "m"
-    own = ["--train-file", file, "--validation-file", file, *flags[2:]]
-    results = cli("train", "--output-dir", model, *own, "--json").json
-    assert results["rows"] == {"train": 33, "validation": 33}
-    predicted = cli("predict", model, "--file", file, "--json").json["predictions"]
-    again = cli("predict", model, *(part for row in rows for part in ("--text", row["text"])), "--json").json
-    assert [row["prediction"] for row in predicted] == [row["prediction"] for row in again["predictions"]]
-    assert results["scores"]["validation"] == pytest.approx(
-        sum(p["prediction"] == row["label"] for p, row in zip(predicted, rows, strict=True)) / 33
-    )

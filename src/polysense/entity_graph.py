@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 RELATION_KINDS = ("attribute", "action", "position", "possession", "other")
-"""The closed set of kinds that the words of a relation ("barks at", "red") are sorted into."""
+"""What joins two nodes. Stored graphs hold the numbers of these names, saved models a matrix for each: their order is
+part of both formats."""
 
 EDGE_TYPES = 2 * len(RELATION_KINDS) + 1
 """Every kind and its inverse, and the edge of each node to itself."""

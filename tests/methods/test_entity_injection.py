@@ -25,7 +25,7 @@ EDGES = [(0, 1, edge_type(1, False)), (1, 0, edge_type(1, True))] + [(i, i, SELF
 def make() -> tuple[EntityInjection, TextStates, dict[str, PrototypeBlock], EntityGraph]:
     """Three sentences; the second has no entities."""
     torch.manual_seed(0)
-    module = EntityInjection(SIZES, heads=3, width=2)
+    module = EntityInjection(SIZES, heads=3, node_width=2)
     text = TextStates(torch.randn(3, 5, 6, requires_grad=True), torch.ones(3, 5, dtype=torch.bool), "mean")
     mask = torch.ones(3, 2, dtype=torch.bool)
     blocks = {m: PrototypeBlock(torch.randn(3, 2, width), mask) for m, width in SIZES.widths.items()}

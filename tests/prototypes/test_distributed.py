@@ -48,7 +48,7 @@ def test_workers_do_not_change_the_rows(clip_folder: Path, tmp_path: Path, monke
             assert counts == expected
             assert sum(read) == counts.read == len(set(texts))
             assert files(tmp_path / str(workers)) == files(tmp_path / "here")
-            assert extractor.prepare(texts, reader=reader) == ReadCounts(texts=len(texts), read=0)
+            assert extractor.prepare(texts, reader=reader) == ReadCounts(items=len(texts), read=0)
         changed = PrototypeExtractor(open_tower(str(clip_folder)), store=tmp_path / "changed")
         changed.fingerprint = "another"
         with pytest.raises(PolysenseError, match=r"^tower .* has changed since it was opened first"):

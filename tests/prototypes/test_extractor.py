@@ -148,10 +148,10 @@ def test_a_text_is_read_once(store: Path | Literal[False]) -> None:
     tower = ListTower(SALIENT)
     extractor = PrototypeExtractor(tower, store=store)
     texts = ["the cat", "a dog", "the cat", "the cat"]
-    assert extractor.prepare(texts) == ReadCounts(texts=4, read=2)
+    assert extractor.prepare(texts) == ReadCounts(items=4, read=2)
     assert tower.rows_read == 2
     first = extractor.extract(texts)
-    assert extractor.prepare(texts) == ReadCounts(texts=4, read=0)
+    assert extractor.prepare(texts) == ReadCounts(items=4, read=0)
     assert tower.rows_read == 2
     assert_same(first[0], first[2])
     again = extractor.extract(["a dog", "a bird", "the cat", ("the cat", "a dog"), "a bird"])
@@ -170,7 +170,7 @@ def test_chunks_are_read_together(monkeypatch: pytest.MonkeyPatch, store: Path |
     extractor = PrototypeExtractor(tower, store=store)
     texts = [support.WORDS[i] for i in range(11)]
     repeated = [text for text in texts for _ in range(2)]
-    assert extractor.prepare(iter(repeated)) == ReadCounts(texts=22, read=11)
+    assert extractor.prepare(iter(repeated)) == ReadCounts(items=22, read=11)
     assert [p.tokens for p in extractor.extract(texts)] == [(t,) for t in texts]
     assert tower.rows_read == 11
     if extractor.store is not None:
@@ -295,7 +295,7 @@ def test_nothing_to_write_takes_no_lock(tmp_path: Path) -> None:
     assert first.store is not None
     second = PrototypeExtractor(ListTower(SALIENT), store=tmp_path)
     with first.store.writing():
-        assert second.prepare(["a dog", "the cat", "a dog"]) == ReadCounts(texts=3, read=0)
+        assert second.prepare(["a dog", "the cat", "a dog"]) == ReadCounts(items=3, read=0)
 
 
 def test_what_another_process_stored_meanwhile_is_not_read_again(
@@ -312,7 +312,7 @@ def test_what_another_process_stored_meanwhile_is_not_read_again(
         return writing()
 
     monkeypatch.setattr(extractor.store, "writing", after_the_other)
-    assert extractor.prepare(["the cat", "a bird", "a dog"]) == ReadCounts(texts=3, read=1)
+    assert extractor.prepare(["the cat", "a bird", "a dog"]) == ReadCounts(items=3, read=1)
     assert tower.rows_read == 1
 
 

@@ -75,7 +75,7 @@ def test_they_are_stored_beside_the_prototypes_and_only_looked_up(tower: Tower, 
     items = mentions()
     extractor = MentionExtractor(PrototypeExtractor(tower, store=tmp_path))
     counts = extractor.prepare(items)
-    assert (counts.texts, counts.read) == (len(items), len(items))
+    assert (counts.items, counts.read) == (len(items), len(items))
     again = MentionExtractor(PrototypeExtractor(tower, store=tmp_path))
     again.handle.release()
     assert again.prepare(items).read == 0

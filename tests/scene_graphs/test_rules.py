@@ -38,8 +38,13 @@ RULES = {
     ),
     "negated": (
         "The dog is not happy with its bone.",
-        "dog, ~happy, bone",
-        {"dog -attribute[is not]> ~happy", "dog -other[happy with]> bone", "dog -possession[its]> bone"},
+        "dog, ~not happy, bone",
+        {"dog -attribute[is]> ~not happy", "dog -other[happy with]> bone", "dog -possession[its]> bone"},
+    ),
+    "negated before its noun": (
+        "A not very good film is never dull.",
+        "~not very good, film, ~never dull",
+        {"film -attribute[]> ~not very good", "film -attribute[is]> ~never dull"},
     ),
     "negated verb, torn as in treebanks": (
         "the dog does n't like the cat .",

@@ -68,6 +68,6 @@ def extract(
 def _table(rows: dict[str, Any], things: str) -> Table:
     table = Table("modality", "tower", things, "newly read", "seconds", f"stored {things}", "stored MB")
     for modality, row in rows.items():
-        figures = (f"{row['texts']:,}", f"{row['read']:,}", f"{row['seconds']:.1f}", f"{row['rows']:,}")
+        figures = (f"{row[things]:,}", f"{row['read']:,}", f"{row['seconds']:.1f}", f"{row['rows']:,}")
         table.add_row(modality, escape(row["tower"]), *figures, f"{row['bytes'] / MEGA:.1f}")
     return table

@@ -25,6 +25,7 @@ from polysense.folder import write_whole
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.modality import MODALITIES, TEXT
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import Defaults, TaskData, get_task
 from polysense.text import read_value
 from polysense.towers.registry import open_tower
@@ -34,6 +35,7 @@ from polysense.training.settings import TrainingSettings
 from polysense.training.train import DEFAULT_TOWERS, evaluate_splits, sample_rows, versions
 
 _CHOICES = ("interaction", "combination", "regulariser")
+_NOT_IN_A_RUN = ("alignment", "cli", "experiments", "explain")
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,9 @@ class Grid:
         return cell, trainer
 
     def processor(self, run: Run, settings: TrainingSettings) -> PolysenseProcessor:
-        """The run's processor; runs with the same towers and reading share one, and its prototypes."""
-        key = json.dumps([dict(run.towers), settings.reading().to_dict(), settings.max_length])
+        """The run's processor; runs that read the same share one, and its prototypes."""
+        reading = settings.reading().to_dict()
+        key = json.dumps([dict(run.towers), reading, settings.max_length, run.method.uses_graph])
         if key not in self._processors:
             self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings, self.store)
         return self._processors[key]
@@ -180,6 +183,7 @@ class Grid:
 
     def _key(self, data: TaskData, run: Run, settings: TrainingSettings) -> str:
         towers = {m: open_tower(spec).fingerprint() for m, spec in run.towers.items()}
+        parser = GraphExtractor().identity if run.method.uses_graph else None
         contents = {name: _digest(split) for name, split in data.splits.items()}
         parts = [
             run.method.to_dict(),
@@ -190,7 +194,7 @@ class Grid:
             data.name,
             contents,
         ]
-        text = json.dumps([*parts, versions(), source_digest()], sort_keys=True)
+        text = json.dumps([*parts, parser, versions(), source_digest()], sort_keys=True)
         return f"{data.name}-{run.method.name}-{settings.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def _rows_of(self, data: TaskData, run: Run, cells: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -225,7 +229,7 @@ def source_digest() -> str:
     """Of the code that a number depends on: a cell of other code is not this code's result."""
     root = Path(polysense.__file__).parent
     digest = hashlib.sha256()
-    for folder in ("methods", "models", "prototypes", "tasks", "towers", "training"):
-        for file in sorted((root / folder).rglob("*.py")):
+    for file in sorted(root.rglob("*.py")):
+        if file.relative_to(root).parts[0] not in _NOT_IN_A_RUN:
             digest.update(file.read_bytes())
     return digest.hexdigest()

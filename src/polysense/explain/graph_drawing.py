@@ -62,29 +62,21 @@ def _label(arch: Arch) -> Element:
     middle = (arch.start + arch.end) / 2
     return tag(
         "g",
-        tag(
-            "rect",
-            x=f"{middle - arch.label_width / 2:.1f}",
-            y=f"{arch.y - SMALL * 0.75:.1f}",
-            width=f"{arch.label_width:.1f}",
-            height=f"{SMALL * 1.5:.1f}",
-            class_="ground",
-        ),
+        _rect(middle, arch.y, arch.label_width, SMALL * 1.5, class_="ground"),
         tag("text", arch.words, x=f"{middle:.1f}", y=f"{arch.y + SMALL * 0.35:.1f}", class_="relation"),
     )
+
+
+def _rect(x: float, y: float, width: float, height: float, **attributes: str) -> Element:
+    """A rectangle around its middle."""
+    corner = {"x": f"{x - width / 2:.1f}", "y": f"{y - height / 2:.1f}"}
+    return tag("rect", **corner, width=f"{width:.1f}", height=f"{height:.1f}", **attributes)
 
 
 def _box(box: Box, kind: str, size: float) -> Element:
     return tag(
         "g",
-        tag(
-            "rect",
-            x=f"{box.x - box.width / 2:.1f}",
-            y=f"{box.y - box.height / 2:.1f}",
-            width=f"{box.width:.1f}",
-            height=f"{box.height:.1f}",
-            rx=f"{box.height / 2 if kind == 'attribute' else 6:.1f}",
-        ),
+        _rect(box.x, box.y, box.width, box.height, rx=f"{box.height / 2 if kind == 'attribute' else 6:.1f}"),
         tag("text", box.words, x=f"{box.x:.1f}", y=f"{box.y + size * 0.35:.1f}"),
         class_=kind,
     )

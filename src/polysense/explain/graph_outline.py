@@ -87,7 +87,8 @@ def outline(graph: SceneGraph, texts: tuple[str, ...]) -> Outline:
     relations = []
     for relation in graph.relations:
         kinds = graph.nodes[relation.source].kind, graph.nodes[relation.target].kind
-        if relation.kind == "attribute" and kinds == ("entity", "attribute"):
+        # What a thing does to nothing ("barks") is an attribute by an action.
+        if relation.kind in ("attribute", "action") and kinds == ("entity", "attribute"):
             attributes.setdefault(relation.source, []).append(relation.target)
         else:
             relations.append(relation)
@@ -120,7 +121,8 @@ def outline(graph: SceneGraph, texts: tuple[str, ...]) -> Outline:
         )
         for node in shown
     )
-    return Outline(entities, links, len(nodes) - len(shown), len(relations) - len(links))
+    hidden = sum(r.source not in places or r.target not in places for r in relations)
+    return Outline(entities, links, len(nodes) - len(shown), hidden)
 
 
 def _words(texts: tuple[str, ...], part: int, start: int, end: int) -> str:

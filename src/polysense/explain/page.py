@@ -208,7 +208,7 @@ def _reading(explanation: Explanation) -> Element:
             + (_BARS if explanation.prediction.probabilities else "")
         )
     if any(share.weight is not None for share in explanation.modalities.values()):
-        sentences.append("Weights were learnt in training and are the same for every text. ")
+        sentences.append("Weights are those at the end of training, the same for every text. ")
     if explanation.graph is not None and explanation.graph.nodes:
         sentences.append(
             "In the scene graph, boxes are entities in the order of the text, arrows their relations, and what hangs "

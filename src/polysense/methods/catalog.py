@@ -93,7 +93,7 @@ class MethodConfig:
         for option, value in options.items():
             owners = [c for c, known in _CHOICES.items() if option in _options(known[getattr(self, c)])]
             if not owners:
-                available = sorted(o for c, known in _CHOICES.items() for o in _options(known[getattr(self, c)]))
+                available = sorted({o for c, known in _CHOICES.items() for o in _options(known[getattr(self, c)])})
                 names = ", ".join(available) or "none"
                 raise PolysenseError(f"method {self.name!r} has no option {option!r}; its options: {names}")
             for choice in owners:

@@ -79,7 +79,10 @@ class PolysenseProcessor:
         with hub_errors("backbone", source):
             tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
         extractors = {m: PrototypeExtractor(open_tower(spec), reading, store) for m, spec in (towers or {}).items()}
-        return cls(tokenizer, extractors, max_length, GraphExtractor(store) if scene_graphs else None)
+        graphs = GraphExtractor(store) if scene_graphs else None
+        if graphs is not None:
+            _ = graphs.identity  # a parser that is missing shows before hours of reading
+        return cls(tokenizer, extractors, max_length, graphs)
 
     @property
     def widths(self) -> dict[str, int]:

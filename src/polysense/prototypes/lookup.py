@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -43,11 +43,11 @@ class ReadCounts:
     """What `FeatureLookup.prepare` did.
 
     Attributes:
-        texts: items given.
+        items: given, texts or spans.
         read: distinct ones among them that the tower had to read; the others were there, or came twice.
     """
 
-    texts: int = 0
+    items: int = 0
     read: int = 0
 
 
@@ -95,6 +95,9 @@ class FeatureLookup(ABC, Generic[Item]):
         self.handle, self.reading, self.root = handle, reading, root
         # What `prepare` was asked for is kept; what came by the way is not kept without end.
         self._prepared, self._recent = MemoryTable(), MemoryTable(RECENT_BYTES)
+
+    unit: ClassVar[str] = "text"
+    """What a progress bar counts."""
 
     @property
     @abstractmethod
@@ -165,7 +168,7 @@ class FeatureLookup(ABC, Generic[Item]):
         counts = ReadCounts()
         total = len(items) if isinstance(items, Sequence) else None
         pending: set[Key] = set()
-        bar = tqdm(total=total, desc=progress, unit="text", disable=not progress, leave=False)
+        bar = tqdm(total=total, desc=progress, unit=self.unit, disable=not progress, leave=False)
         with ExitStack() as stack, bar:
 
             def begin() -> None:
@@ -242,7 +245,7 @@ class FeatureLookup(ABC, Generic[Item]):
         new: dict[Key, Item] = {}
         begun = False
         while some := list(islice(rest, CHUNK)):
-            counts.texts += len(some)
+            counts.items += len(some)
             keys = self.keys(some)
             for item, key, known in zip(some, map(tuple, keys.tolist()), self._known(keys, verify), strict=True):
                 if known or key in pending or key in new:

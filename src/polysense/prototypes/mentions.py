@@ -112,6 +112,7 @@ class MentionExtractor(FeatureLookup[Mention]):
     """
 
     features_each = 1
+    unit = "entity"
 
     def __init__(self, beside: PrototypeExtractor) -> None:
         super().__init__(beside.handle, beside.reading, beside.root)

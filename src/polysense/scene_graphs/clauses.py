@@ -81,7 +81,9 @@ class Clauses:
         places = self._places(adjective)
         if not (self.tree.words[adjective] in words.LOCATIVE and places):
             for first, last in self.nominals.adjectives(adjective):
-                self.attributes += [(subject, first, last, "attribute", said) for subject in subjects]
+                # A negation belongs to what is denied: "is" says that it is "not good".
+                verb = said if said is None or said[1] < first else (said[0], first - 1)
+                self.attributes += [(subject, first, last, "attribute", verb) for subject in subjects]
         for place in places:
             kind = "position" if self.tree.words[adjective] in words.LOCATIVE else "other"
             first = adjective if adjective < place.first else place.first

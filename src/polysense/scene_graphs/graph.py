@@ -6,11 +6,10 @@ import json
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from polysense.entity_graph import RELATION_KINDS
+
 NODE_KINDS = ("entity", "attribute")
 """A thing; or what it is like, how many there are, or what it does where it does it to nothing ("barks")."""
-
-RELATION_KINDS = ("attribute", "action", "position", "possession", "other")
-"""What joins two nodes. Stored graphs hold the numbers of these names: their order is part of the format."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,10 @@ class Nominals:
         return sorted(members)
 
     def adjectives(self, i: int) -> list[tuple[int, int]]:
-        """First and last word of an attribute and of those coordinated with it."""
+        """First and last word of an attribute and of those coordinated with it; "not" before one is part of it."""
         tree = self.tree
         return [
-            (tree.first_of_left(c), c)
+            (tree.with_negation(tree.first_of_left(c)), c)
             for c in self.conjuncts(i)
             if tree.has_letters(c) and (c == i or tree.pos[c] in ATTRIBUTIVE) and not tree.of(c, "nsubj", "nsubjpass")
         ]

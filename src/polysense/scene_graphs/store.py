@@ -94,7 +94,8 @@ class GraphStore:
         except (sqlite3.Error, OSError) as error:
             logger.warning("%s cannot be read (%s); its texts are parsed again", self.database, error)
             self._close()
-            self._unreadable = self._file()
+            if isinstance(error, sqlite3.Error) and not _is_no_damage(error):
+                self._unreadable = self._file()  # else it may be well the next time
             return {}
         if damaged:
             logger.warning("%s: %d rows are damaged; their texts are parsed again", self.database, len(damaged))

@@ -98,6 +98,10 @@ class Tree:
             first += 1
         return first
 
+    def with_negation(self, first: int) -> int:
+        """The "not" or "never" that stands right before the word `first`, else `first`."""
+        return first - 1 if first > 0 and self.dep[first - 1] == "neg" else first
+
     def has_letters(self, i: int) -> bool:
         """Whether a word holds a letter or digit; emoji and punctuation do not."""
         return any(character.isalnum() for character in self.words[i])

@@ -22,12 +22,12 @@ class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """
 
     def __init__(self, split: Dataset, processor: PolysenseProcessor, by_length: bool = False) -> None:
-        if by_length:
-            lengths = [len(processor.tokenize(text)["input_ids"]) for text in split_texts(split)]
-            split = split.select(sorted(range(len(lengths)), key=lengths.__getitem__))
-        self.texts = split_texts(split)
-        self.labels = list(split["label"]) if "label" in split.column_names else None
-        self.tokens = [processor.tokenize(text) for text in self.texts]
+        texts = split_texts(split)
+        tokens = [processor.tokenize(text) for text in texts]
+        order = sorted(range(len(texts)), key=lambda i: len(tokens[i]["input_ids"])) if by_length else range(len(texts))
+        self.texts = [texts[i] for i in order]
+        self.tokens = [tokens[i] for i in order]
+        self.labels = [split["label"][i] for i in order] if "label" in split.column_names else None
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from polysense.methods.mase.weighting import InformationWeighting
 from polysense.models import PolysenseForSequenceClassification
 from polysense.training.data import Collator, Samples
+from polysense.training.divergence import check_finite
 
 
 class EStep(TrainerCallback):
@@ -100,6 +101,9 @@ def e_step(
 
     Returns:
         I(h^m, y) by modality, in nats.
+
+    Raises:
+        PolysenseError: training diverged.
     """
     training = model.training
     model.eval()
@@ -111,6 +115,9 @@ def e_step(
         for m, alone in model(**send_to_device(inputs, model.device)).modality_logits.items():
             logits[m].append(alone.float().cpu())
     model.train(training)
-    information = weighting.estimate({m: torch.cat(parts) for m, parts in logits.items()}, torch.cat(labels))
+    together = {m: torch.cat(parts) for m, parts in logits.items()}
+    for values in together.values():
+        check_finite(values.numpy())
+    information = weighting.estimate(together, torch.cat(labels))
     weighting.update(information)
     return information

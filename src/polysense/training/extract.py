@@ -54,7 +54,7 @@ def extract(
     Returns:
         {"store", "towers": {modality: {"tower", "texts", "read", "seconds", "rows", "bytes", "folder"}}}: texts given,
         distinct ones that had to be read, and the rows and bytes of the whole table. With scene graphs also "entities",
-        the same by modality of the spans, and "scene_graphs": {"texts", "parsed", "seconds"}.
+        the same by modality with "entities" for "texts", and "scene_graphs": {"texts", "parsed", "seconds"}.
 
     Raises:
         PolysenseError: neither or both of task and files are given, nothing may be stored, or as `PrototypeStore`.
@@ -76,24 +76,29 @@ def extract(
     for modality, spec in parse_towers(towers).items():
         extractor = PrototypeExtractor(open_tower(spec), reading, root)
         reader = None if workers is None else ray_reader(extractor, workers)
-        result["towers"][modality] = _prepare(extractor, texts, f"{modality} prototypes", progress, reader)
+        result["towers"][modality] = _prepare(
+            extractor, texts, "texts", f"{modality} prototypes" if progress else None, reader
+        )
         if graphs is not None:
             mentions = MentionExtractor(extractor)
             spans = text_mentions(texts, graphs)
-            result["entities"][modality] = _prepare(mentions, spans, f"{modality} entities", progress)
+            result["entities"][modality] = _prepare(
+                mentions, spans, "entities", f"{modality} entities" if progress else None
+            )
     return result
 
 
 def _prepare(
     extractor: FeatureLookup[Item],
     items: Iterable[Item],
-    label: str,
-    progress: bool,
+    name: str,
+    progress: str | None,
     reader: ChunkReader[Item] | None = None,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    counts = extractor.prepare(items, label if progress else None, verify=True, reader=reader)
-    row = {"tower": extractor.spec, **asdict(counts), "seconds": round(time.perf_counter() - started, 2)}
+    counts = extractor.prepare(items, progress, verify=True, reader=reader)
+    seconds = round(time.perf_counter() - started, 2)
+    row = {"tower": extractor.spec, name: counts.items, "read": counts.read, "seconds": seconds}
     if extractor.store is not None:
         row |= {"rows": len(extractor.store), "bytes": extractor.store.size_in_bytes}
         row["folder"] = str(extractor.store.folder)

@@ -22,6 +22,7 @@ from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
 from polysense.tasks import TaskData, compute
 from polysense.towers.packed_encoder import usable_length
 from polysense.training.data import Collator, Samples, split_texts
+from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
@@ -181,6 +182,8 @@ def fine_tune(
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
     )
+    # Several GPUs are for several processes (torchrun): split over threads, a batch would lose its scene graphs.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     collator = Collator(processor)
     trainer = PolysenseTrainer(
         model=model,
@@ -206,9 +209,8 @@ def score(data: TaskData, predictions: np.ndarray, labels: np.ndarray) -> float:
     """The task's metric of a model's `logits`.
 
     Raises:
-        PolysenseError: the model gives NaN.
+        PolysenseError: training diverged.
     """
-    if np.isnan(predictions).any():
-        raise PolysenseError(f"{data.name}: training diverged (the model predicts NaN): lower the learning rate")
+    check_finite(predictions)
     chosen = predictions.argmax(axis=-1) if data.kind == "classification" else predictions
     return compute(data.metric, chosen, labels)

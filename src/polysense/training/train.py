@@ -138,6 +138,7 @@ def train(
         "method_choices": chosen.to_dict(),
         "settings": asdict(run_settings),
         "towers": {m: e.fingerprint for m, e in processor.extractors.items()},
+        "scene_graphs": processor.graphs.identity if processor.graphs is not None else None,
         "train_rows": len(data.splits["train"]),
     }
     if resume:

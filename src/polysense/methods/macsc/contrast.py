@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polysense.methods.base import Regulariser, Sizes
-from polysense.methods.directions import directions
 from polysense.methods.macsc.allocation import CoarseAllocation, allocation_scores, debiased_prediction
 from polysense.methods.targets import Target
 
@@ -78,5 +78,11 @@ class SelfBalancingContrast(Regulariser):
         return self.weight * total / len(weights)
 
     def _project(self, modality: str, representations: Tensor) -> Tensor:
-        """(B, d) to (B, p) of length 1; a sentence without prototypes has r[m] = 0."""
-        return directions(self.projectors[modality](representations), representations.any(dim=-1))
+        """(B, d) to (B, p) of length 1.
+
+        A sentence without prototypes (r[m] = 0) is projected to the bias, which starts at zero and has no direction:
+        the gradient of its length would be huge, so none flows.
+        """
+        projected = self.projectors[modality](representations)
+        present = representations.any(dim=-1, keepdim=True)
+        return F.normalize(torch.where(present, projected, projected.detach()), dim=-1)

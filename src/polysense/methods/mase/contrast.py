@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polysense.methods.base import Regulariser, Sizes
-from polysense.methods.directions import directions
 from polysense.methods.targets import Target
 
 
@@ -18,8 +17,8 @@ class CrossModalContrast(Regulariser):
     """alpha L_cc (Eq. 8-9): a sentence's representation in m should find its own in k among the batch's, for all m, k.
 
     Eq. 8 is printed without a logarithm; minimised like that it would push a sentence's representations apart. Here it
-    is -log softmax_j(h_i^m . h_j^k / tau) at j = i, on representations of length 1; the mean over the batch and over
-    the ordered pairs of modalities.
+    is -log softmax_j(h_i^m . h_j^k / tau) at j = i, on representations of length 1; the mean over the sentences that
+    have both (one without prototypes and entities has h^m = 0, which has no direction) and over the ordered pairs.
 
     Args:
         sizes: the modalities.
@@ -38,12 +37,18 @@ class CrossModalContrast(Regulariser):
         self,
         representations: Mapping[str, Tensor],
         modality_logits: Mapping[str, Tensor],  # noqa: ARG002
-        labels: Tensor,
+        labels: Tensor,  # noqa: ARG002
     ) -> Tensor:
-        features = {m: directions(representations[m], representations[m].any(dim=-1)) for m in self.modalities}
-        own = torch.arange(len(labels), device=labels.device)
-        pairs = [
-            F.cross_entropy(features[m] @ features[k].T / self.temperature, own)
-            for m, k in permutations(self.modalities, 2)
-        ]
+        present = {m: representations[m].any(dim=-1) for m in self.modalities}
+        pairs = []
+        for m, k in permutations(self.modalities, 2):
+            both = present[m] & present[k]
+            pairs.append(pair_contrast(representations[m][both], representations[k][both], self.temperature))
         return self.weight * torch.stack(pairs).mean()
+
+
+def pair_contrast(m: Tensor, k: Tensor, temperature: float) -> Tensor:
+    """-mean_i log softmax_j(m_i . k_j / tau) at j = i, of rows (N, d) that are not zero; 0 where there are none."""
+    logits = F.normalize(m, dim=-1) @ F.normalize(k, dim=-1).T / temperature
+    own = torch.arange(len(m), device=m.device)
+    return F.cross_entropy(logits, own, reduction="sum") / max(len(m), 1)

@@ -15,15 +15,15 @@ from polysense.modality import TEXT, Blocks
 class EntityInjection(Interaction):
     """r[m] = the sentence's own h^m + the mean over its entities of m's part after graph attention (Eq. 12-14).
 
-    A node of the multimodal-semantic scene graph is [n^m of its words for each auxiliary modality || e^T], each mapped
-    to `width`: the towers' features, already scaled by the modality's weight (the "balanced features"), and the mean of
-    the backbone's states over its tokens. After attention the node is split again, and each part mapped to d. A
-    sentence without entities keeps its h^m.
+    A node of the multimodal-semantic scene graph, entity or attribute, is [n^m of its words for each auxiliary modality
+    || e^T], each mapped to `node_width`: the towers' features, already scaled by the modality's weight (the "balanced
+    features"), and the mean of the backbone's states over its tokens. After attention the node is split again, and each
+    part mapped to d. A sentence without entities keeps its h^m.
 
     Args:
         sizes: d and the widths d_m.
         heads: K of Eq. 12-14.
-        width: of each modality's part of a node.
+        node_width: of each modality's part of a node.
 
     Raises:
         PolysenseError: PyTorch Geometric is not installed.
@@ -32,7 +32,7 @@ class EntityInjection(Interaction):
 
     uses_graph = True
 
-    def __init__(self, sizes: Sizes, heads: int = 8, width: int = 128) -> None:
+    def __init__(self, sizes: Sizes, heads: int = 8, node_width: int = 128) -> None:
         super().__init__()
         try:
             from polysense.methods.mase.graph_attention import HeterogeneousGraphAttention
@@ -41,9 +41,9 @@ class EntityInjection(Interaction):
         self.modalities = sizes.modalities
         self.sentence = NoInteraction(sizes)
         inputs = {TEXT: sizes.hidden, **sizes.widths}
-        self.to_node = nn.ModuleDict({m: nn.Linear(inputs[m], width) for m in self.modalities})
-        self.attention = HeterogeneousGraphAttention(width * len(self.modalities), EDGE_TYPES, heads)
-        self.from_node = nn.ModuleDict({m: nn.Linear(width, sizes.hidden, bias=False) for m in self.modalities})
+        self.to_node = nn.ModuleDict({m: nn.Linear(inputs[m], node_width) for m in self.modalities})
+        self.attention = HeterogeneousGraphAttention(node_width * len(self.modalities), EDGE_TYPES, heads)
+        self.from_node = nn.ModuleDict({m: nn.Linear(node_width, sizes.hidden, bias=False) for m in self.modalities})
 
     def forward(self, text: TextStates, blocks: Blocks, graph: EntityGraph | None = None, /) -> dict[str, Tensor]:
         if graph is None:
