@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.experiments.grid import Grid, Run
+from polysense.experiments.grid import Grid, Run, source_digest
 from polysense.methods.catalog import method_config
 from polysense.training.settings import TrainingSettings
 from support import save_clip
@@ -148,3 +148,37 @@ def test_cells_are_plain_json(grid, tiny_task):
     cell["scores"]["validation"] = 0.123
     file.write_text(json.dumps(cell))
     assert grid.cell(data, settings, grid.runs[0], 0) == cell
+
+
+def test_methods_on_the_same_towers_share_a_processor_only_if_they_read_the_same(grid):
+    towers = grid.runs[1].towers
+    settings = TrainingSettings()
+    macsc, mpb, mase = (grid.processor(Run.parse(name, towers), settings) for name in ("macsc", "mpb", "mase"))
+    assert macsc is mpb
+    assert (macsc.graphs, mase.graphs is None) == (None, False)
+
+
+def test_another_parser_is_another_cell(grid, tiny_task, monkeypatch):
+    data, settings = tiny_task.load(), TrainingSettings()
+    runs = [Run.parse(name, grid.runs[1].towers) for name in ("macsc", "mase")]
+    before = [grid._key(data, run, settings) for run in runs]
+    monkeypatch.setattr("polysense.scene_graphs.parser.VERSION", 0)
+    after = [grid._key(data, run, settings) for run in runs]
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_any_module_that_a_run_uses_is_in_its_key(monkeypatch, tmp_path):
+    import polysense
+
+    (tmp_path / "scene_graphs").mkdir()
+    (tmp_path / "explain").mkdir()
+    (tmp_path / "scene_graphs" / "words.py").write_text("1")
+    monkeypatch.setattr(polysense, "__file__", str(tmp_path / "__init__.py"))
+    digests = []
+    for name, content in (("", ""), ("explain/page.py", "2"), ("scene_graphs/words.py", "2"), ("text.py", "2")):
+        if name:
+            (tmp_path / name).write_text(content)
+        source_digest.cache_clear()
+        digests.append(source_digest())
+    source_digest.cache_clear()
+    assert digests[0] == digests[1] != digests[2] != digests[3]

@@ -18,6 +18,7 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.prototypes.store import text_keys
+from polysense.scene_graphs import store as store_module
 from polysense.scene_graphs.graph import Node, SceneGraph
 from polysense.scene_graphs.store import GraphStore
 
@@ -303,3 +304,17 @@ def test_unreadable(store: GraphStore, tmp_path: Path, caplog: pytest.LogCapture
     assert len(caplog.records) == 1
     with pytest.raises(PolysenseError, match="cannot be stored in"):
         again.write(graphs(0, 10))
+
+
+def test_a_moment_of_waiting_too_long_is_only_a_moment(
+    store: GraphStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "_TIMEOUT", 0.1)
+    other = sqlite3.connect(store.database, isolation_level=None)
+    again = GraphStore(tmp_path, IDENTITY)
+    other.execute("BEGIN EXCLUSIVE")
+    assert again.read(list(graphs(0, 10))) == {}
+    assert "locked" in caplog.text
+    other.execute("ROLLBACK")
+    other.close()
+    assert again.read(list(graphs(0, 10))) == graphs(0, 10)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from polysense.errors import PolysenseError
 from polysense.models import PolysenseForSequenceClassification
 from polysense.training import train
-from polysense.training.e_step import e_step, e_step_moments
+from polysense.training.e_step import EStep, e_step, e_step_moments
 from polysense.training.predict import Predictor
 
 pytest_plugins = ("tiny_runs",)
@@ -74,3 +75,32 @@ def test_other_methods_have_no_e_step(tiny: dict[str, Any], tmp_path: Path) -> N
     results = train(tmp_path / "m", **{**tiny, "kind": "classification"})
     assert results["e_steps"] == []
     assert not (tmp_path / "m" / "weights.png").exists()
+
+
+@pytest.mark.parametrize("tempered", [True, False])
+def test_training_that_diverges_says_so(tiny: dict[str, Any], tmp_path: Path, tempered: bool) -> None:
+    given = {**tiny, "method": "mase", "kind": "classification", "epochs": 2, "batch_size": 4}
+    with pytest.raises(PolysenseError, match=r"training diverged .*: lower the learning rate"):
+        train(tmp_path / "m", **given, learning_rate=1e30, options={"tempered": tempered})
+
+
+def test_a_run_that_goes_on_has_the_same_e_steps(
+    mase: tuple[Path, dict[str, Any]], tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**tiny, "method": "mase", "epochs": 4, "batch_size": 4, "kind": "classification"}
+    original = EStep.on_step_end
+
+    def stop(self: EStep, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == state.max_steps * 3 // 5:
+            raise KeyboardInterrupt
+        original(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(EStep, "on_step_end", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "m", **given)
+    monkeypatch.setattr(EStep, "on_step_end", original)
+    results = train(tmp_path / "m", **given, resume=True)
+    assert results["weights"] == mase[1]["weights"]
+    assert results["scores"] == mase[1]["scores"]
+    steps = [{**e, "seconds": 0} for e in results["e_steps"]]
+    assert steps == [{**e, "seconds": 0} for e in mase[1]["e_steps"]]
