@@ -150,7 +150,7 @@ def test_more_than_spacy_takes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_identity_and_pickle() -> None:
     identity = PARSER.identity
-    assert identity == {"rules": "2", "spacy": identity["spacy"], "pipeline": PIPELINE, "pipeline_version": "3.8.0"}
+    assert identity == {"rules": "3", "spacy": identity["spacy"], "pipeline": PIPELINE, "pipeline_version": "3.8.0"}
     next(PARSER.parse(["a dog"]))
     pickled = pickle.dumps(PARSER)
     assert len(pickled) < 1000

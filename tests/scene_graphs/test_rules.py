@@ -41,6 +41,11 @@ RULES = {
         "dog, ~not happy, bone",
         {"dog -attribute[is]> ~not happy", "dog -other[happy with]> bone", "dog -possession[its]> bone"},
     ),
+    "adjective before its verb": (
+        "How beautiful the flower is .",
+        "~How beautiful, flower",
+        {"flower -attribute[is]> ~How beautiful"},
+    ),
     "negated before its noun": (
         "A not very good film is never dull.",
         "~not very good, film, ~never dull",

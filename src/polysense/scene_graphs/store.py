@@ -108,7 +108,7 @@ class GraphStore:
         Raises:
             PolysenseError: the disk takes no more, or may not be written; what was stored before stays.
         """
-        rows = [(key, graph.to_json().encode()) for key, graph in graphs.items()]
+        rows = [(key, _checked(graph).encode()) for key, graph in graphs.items()]
         sums = [(key, graph, self._sum(key, graph)) for key, graph in rows]
         with self._storing(), self._locked():
             self._describe()
@@ -230,3 +230,10 @@ class GraphStore:
 def _is_no_damage(error: sqlite3.Error) -> bool:
     """Whether an error tells of the disk or of rights, not of what the file holds."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGE
+
+
+def _checked(graph: SceneGraph) -> str:
+    """Its JSON, if it can be read again: nothing is stored that every later reader would fail on."""
+    text = graph.to_json()
+    SceneGraph.from_json(text)
+    return text
