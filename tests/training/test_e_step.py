@@ -58,6 +58,7 @@ def test_an_e_step_changes_z_and_nothing_else(mase: tuple[Path, dict[str, Any]])
     texts = ["the red cat sits on the mat", "a dog", "the yellow bird sings", ""]
     inputs = processor(texts)
     inputs["labels"] = torch.tensor([0, 1, 0, 1])
+    model.combination.update({"text": 1.0, "image": 30.0})
     with torch.no_grad():
         expected = model.combination.estimate(model(**inputs).modality_logits, inputs["labels"])
     model.train()
