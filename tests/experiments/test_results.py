@@ -73,6 +73,7 @@ def test_the_file_beside_a_table(tmp_path):
         "seeds": [0, 1],
         "scores": [72.0, 74.0],
         "seconds": 1.5,
+        "weights": {},
         "mean": 73.0,
         "std": 1.41,
     }
