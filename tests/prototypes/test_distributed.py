@@ -50,7 +50,7 @@ def test_workers_do_not_change_the_rows(clip_folder: Path, tmp_path: Path, monke
             assert files(tmp_path / str(workers)) == files(tmp_path / "here")
             assert extractor.prepare(texts, reader=reader) == ReadCounts(items=len(texts), read=0)
         changed = PrototypeExtractor(open_tower(str(clip_folder)), store=tmp_path / "changed")
-        changed.fingerprint = "another"
+        changed.handle.fingerprint = "another"
         with pytest.raises(PolysenseError, match=r"^tower .* has changed since it was opened first"):
             changed.prepare(texts, reader=ray_reader(changed, 1))
     finally:
