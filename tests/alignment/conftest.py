@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from polysense.alignment.efficientnet import EfficientNetLite0
+from polysense.pictures.efficientnet import EfficientNetLite0
 
 
 @pytest.fixture

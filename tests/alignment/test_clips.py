@@ -17,12 +17,12 @@ from PIL import Image
 
 from polysense.alignment import clips
 from polysense.alignment.clips import clip_features, motion
-from polysense.alignment.colour import colour_histogram
-from polysense.alignment.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 from polysense.alignment.frames import FRAMES, clip_frames
 from polysense.alignment.media import MediaFeatures
 from polysense.alignment.pictures import decode_picture, picture_features
 from polysense.errors import PolysenseError
+from polysense.pictures.colour import colour_histogram
+from polysense.pictures.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 from polysense.tasks.sources import data_roots
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from polysense.alignment import pictures
-from polysense.alignment.colour import colour_histogram
-from polysense.alignment.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 from polysense.alignment.media import MediaFeatures, UnusableError
 from polysense.alignment.pictures import picture_features
 from polysense.errors import PolysenseError
+from polysense.pictures.colour import colour_histogram
+from polysense.pictures.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polysense.alignment import efficientnet, pictures
+from polysense.alignment import pictures
 from polysense.alignment.frames import Frame, clip_frames, read_clip
 from polysense.alignment.media import MediaFeatures, Medium, Parts, media_features
 from polysense.alignment.pictures import encode_pixels
+from polysense.pictures import efficientnet
 
 ENDINGS = pictures.ENDINGS | {".apng", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 """File names of a folder that count as clips, in lower case."""

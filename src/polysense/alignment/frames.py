@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from polysense.alignment import colour, pictures
+from polysense.alignment import pictures
 from polysense.alignment.media import MAX_MEGABYTES, UnusableError, read_file
 from polysense.alignment.pictures import MAX_MEGAPIXELS, decode_picture, square
+from polysense.pictures import colour
 
 FRAMES = 16
 MAX_FRAMES = 10_000

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from polysense.alignment import colour, efficientnet
 from polysense.alignment.media import MediaFeatures, Medium, Parts, UnusableError, media_features, read_file
+from polysense.pictures import colour, efficientnet
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 """File names of a folder that count as pictures, in lower case."""

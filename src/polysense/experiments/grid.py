@@ -35,7 +35,7 @@ from polysense.training.settings import TrainingSettings
 from polysense.training.train import DEFAULT_TOWERS, evaluate_splits, sample_rows, versions
 
 _CHOICES = ("interaction", "combination", "regulariser")
-_NOT_IN_A_RUN = ("alignment", "cli", "experiments", "explain")
+_NOT_IN_A_RUN = ("alignment", "cli", "experiments", "explain", "pictures", "vision_language")
 
 
 @dataclass(frozen=True)

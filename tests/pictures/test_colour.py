@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from polysense.alignment import colour
+from polysense.pictures import colour
 
 
 def loop_lab(rgb: tuple[int, int, int]) -> tuple[float, float, float]:

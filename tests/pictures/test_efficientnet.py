@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from polysense.alignment.efficientnet import INPUT_SIZE, PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 from polysense.errors import PolysenseError
+from polysense.pictures.efficientnet import INPUT_SIZE, PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
 
 ANALOG_CLOCK, TRAFFIC_LIGHT = 409, 920  # ImageNet's classes
 
