@@ -7,8 +7,11 @@ from polysense.errors import PolysenseError
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.training import Predictor, evaluate, train
 from polysense.version import __version__
+from polysense.vision_language.models import CmalConfig, CmalModel
 
 __all__ = [
+    "CmalConfig",
+    "CmalModel",
     "PolysenseConfig",
     "PolysenseError",
     "PolysenseForSequenceClassification",

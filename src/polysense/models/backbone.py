@@ -18,6 +18,10 @@ _LAST_TOKEN = ("xlnet",)
 """Families whose sentence token comes last though they read both ways."""
 
 
+READS_PICTURES = ("cmal",)
+"""Families that read a picture beside the text."""
+
+
 def load_backbone(source: str) -> tuple[PreTrainedModel, str]:
     """A pretrained encoder in float32 from a name, a hub id or a folder, and how it pools.
 
@@ -33,6 +37,10 @@ def load_backbone(source: str) -> tuple[PreTrainedModel, str]:
         config = AutoConfig.from_pretrained(path)
         if config.model_type == "polysense":
             raise PolysenseError(f"backbone {source}: this is a trained Polysense model; name the text model under it")
+        if config.model_type in READS_PICTURES:
+            raise PolysenseError(
+                f"backbone {source}: this model reads pictures too; fine-tune it by polysense vl train"
+            )
         if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
             raise PolysenseError(f"backbone {source}: a {config.model_type} model is not supported, only text encoders")
         model = AutoModel.from_pretrained(path, dtype=torch.float32)

@@ -77,6 +77,11 @@ class PolysenseForSequenceClassification(PreTrainedModel):
             config: its `backbone` and `pooling` are set from what is found there.
         """
         backbone, config.pooling = load_backbone(source)
+        return cls.around(backbone, config)
+
+    @classmethod
+    def around(cls, backbone: PreTrainedModel, config: PolysenseConfig) -> Self:
+        """The same for a backbone that is loaded already, which pools as `config` says."""
         config.backbone = backbone.config.to_dict()
         model = cls(config)
         model.backbone = backbone
@@ -157,4 +162,11 @@ class PolysenseForSequenceClassification(PreTrainedModel):
         return EntityGraph(features=features, **indices)
 
 
-_BACKBONE_INPUTS = ("token_type_ids", "position_ids", "inputs_embeds")
+_BACKBONE_INPUTS = (
+    "token_type_ids",
+    "position_ids",
+    "inputs_embeds",
+    "region_features",
+    "region_locations",
+    "region_mask",
+)

@@ -55,12 +55,17 @@ def colour_histogram(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     if not len(pixels):
         return np.zeros(WIDTH, dtype=np.float32)
-    apart = lab_from_rgb(pixels)[:, None, :] - _ANCHORS_LAB[None, :, :]
-    logits = -(apart**2).sum(axis=2) / (2 * BANDWIDTH**2)
+    return colour_histograms(pixels[None])[0]
+
+
+def colour_histograms(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`colour_histogram` of many pictures at once: pixels (pictures, n, 3), n at least 1, to (pictures, 64)."""
+    # |x - a|^2 = |x|^2 - 2 (x.a - |a|^2 / 2), and a pixel's own |x|^2 changes nothing in its softmax.
+    nearness = lab_from_rgb(pixels.reshape(-1, 3)) @ _ANCHORS_LAB.T - (_ANCHORS_LAB**2).sum(axis=1) / 2
+    logits = nearness / BANDWIDTH**2
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
-    histogram: NDArray[np.float32] = weights.mean(axis=0).astype(np.float32)
-    return histogram
+    return weights.reshape(*pixels.shape[:2], WIDTH).mean(axis=1).astype(np.float32)
 
 
 def foreground_pixels(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:

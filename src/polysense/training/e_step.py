@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate.utils import send_to_device
@@ -14,8 +14,16 @@ from transformers import TrainerCallback
 
 from polysense.methods.mase.weighting import InformationWeighting
 from polysense.models import PolysenseForSequenceClassification
-from polysense.training.data import Collator, Samples
 from polysense.training.divergence import check_finite
+
+
+class Rows(Protocol):
+    """The rows of a training run: `Samples`, or what stands for them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        """With its token ids at row["tokens"]["input_ids"]."""
 
 
 class EStep(TrainerCallback):
@@ -36,8 +44,8 @@ class EStep(TrainerCallback):
     def __init__(
         self,
         weighting: InformationWeighting,
-        rows: Samples,
-        collate: Collator,
+        rows: Rows,
+        collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
         batch_size: int,
         log: Callable[[dict[str, float]], None],
     ) -> None:
@@ -49,7 +57,10 @@ class EStep(TrainerCallback):
         if state.global_step in e_step_moments(state.max_steps, weighting.iterations):
             started = time.perf_counter()
             generator = torch.Generator().manual_seed(args.seed * 1_000_003 + state.global_step)
-            wanted = weighting.sample * state.num_train_epochs * len(self.rows) / weighting.iterations
+            # A run may be told its steps, and be shorter than the epochs that it is in.
+            step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            trained = min(state.num_train_epochs * len(self.rows), state.max_steps * step)
+            wanted = weighting.sample * trained / weighting.iterations
             count = min(len(self.rows), max(self.batch_size, math.ceil(wanted)))
             drawn = torch.randperm(len(self.rows), generator=generator)[:count].tolist()
             information = e_step(model, self.weighting, self._batches(drawn))

@@ -14,6 +14,7 @@ from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.models.backbone import READS_PICTURES
 from polysense.models.processing import PROCESSOR_FILE, as_texts
 from polysense.tasks import read_texts
 from polysense.text import Text, clean
@@ -62,17 +63,9 @@ class Predictor:
         Raises:
             PolysenseError: the folder holds no such model, or its tower cannot be had.
         """
-        folder = Path(folder)
-        if not (folder / PROCESSOR_FILE).exists():
-            raise PolysenseError(f"{folder} is no trained Polysense model: there is no {PROCESSOR_FILE} in it")
-        processor = PolysenseProcessor.from_pretrained(folder, store)
-        with hub_errors("model", str(folder)):
-            model = PolysenseForSequenceClassification.from_pretrained(str(folder))
-        if model.config.widths != processor.widths:
-            raise PolysenseError(
-                f"{folder}: {PROCESSOR_FILE} names towers of widths {processor.widths}, the model was trained with "
-                f"{model.config.widths}; copy the whole folder again"
-            )
+        model, processor = load_trained(folder, store)
+        if model.config.backbone["model_type"] in READS_PICTURES:
+            raise PolysenseError(f"{folder}: this model reads pictures too; use polysense vl, not its text alone")
         return cls(model, processor, batch_size)
 
     @property
@@ -110,6 +103,28 @@ class Predictor:
             return Prediction(float(scores), {})
         probabilities = dict(zip(names, scores.exp().tolist(), strict=True))
         return Prediction(max(probabilities, key=probabilities.__getitem__), probabilities)
+
+
+def load_trained(
+    folder: str | Path, store: Store = None
+) -> tuple[PolysenseForSequenceClassification, PolysenseProcessor]:
+    """A trained model and its processor; `store` as in `Predictor.load`.
+
+    Raises:
+        PolysenseError: the folder holds no such model, or its tower cannot be had.
+    """
+    folder = Path(folder)
+    if not (folder / PROCESSOR_FILE).exists():
+        raise PolysenseError(f"{folder} is no trained Polysense model: there is no {PROCESSOR_FILE} in it")
+    processor = PolysenseProcessor.from_pretrained(folder, store)
+    with hub_errors("model", str(folder)):
+        model = PolysenseForSequenceClassification.from_pretrained(str(folder))
+    if model.config.widths != processor.widths:
+        raise PolysenseError(
+            f"{folder}: {PROCESSOR_FILE} names towers of widths {processor.widths}, the model was trained with "
+            f"{model.config.widths}; copy the whole folder again"
+        )
+    return model, processor
 
 
 def read_inputs(

@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 LOCATION_WIDTH = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Regions:
     """The R regions of one picture; R may be 0.
 

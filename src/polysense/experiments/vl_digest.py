@@ -1,0 +1,74 @@
+"""What a finished cell of a study depends on, in a few characters: code, files, examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polysense
+from polysense.embedded import resolve_model
+from polysense.errors import PolysenseError
+from polysense.training.train import versions
+from polysense.vision_language.region_files.source import RegionFile
+from polysense.vision_language.tasks import Split
+
+PACKAGE = Path(polysense.__file__).parent
+_NOT_IN_A_SCORE = (
+    "alignment", "cli", "explain", "experiments/demo.py", "experiments/demo_figure.py", "experiments/grid.py",
+    "experiments/results.py", "experiments/vl_report.py", "vision_language/drawing.py",
+    "vision_language/prediction.py", "vision_language/with_method.py",
+    "vision_language/world",  # a world's files are digested themselves
+)  # fmt: skip
+
+
+def digest(*parts: Any) -> str:
+    """Twelve hexadecimal digits of values that JSON can hold, the versions of libraries, and the code."""
+    text = json.dumps([*parts, versions(), source_digest(PACKAGE)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def source_digest(package: Path) -> str:
+    """Of the code and the data files of a package that a score depends on."""
+    found = hashlib.sha256()
+    for file in sorted(package.rglob("*")):
+        name = file.relative_to(package)
+        if not file.is_file() or "__pycache__" in name.parts or any(map(name.is_relative_to, _NOT_IN_A_SCORE)):
+            continue
+        found.update(f"{name.as_posix()} {_file_digest(file)}\n".encode())
+    return found.hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Of the files in a folder, not those in its folders: names and whole contents.
+
+    Raises:
+        PolysenseError: there is no such folder, or a file cannot be read.
+    """
+    if not folder.is_dir():
+        raise PolysenseError(f"{folder}: no such folder; give a folder of data, e.g. of a world that vl world made")
+    return digest([[file.name, _file_digest(file)] for file in sorted(folder.iterdir()) if file.is_file()])
+
+
+def backbone_digest(backbone: str) -> str:
+    """Of the files of a BERT that is a folder here; of another, its hub id."""
+    folder = Path(resolve_model(backbone))
+    return folder_digest(folder) if folder.is_dir() else backbone
+
+
+def split_digest(split: Split[Any]) -> str:
+    """Of examples and of the name of their file of regions; corpora put a digest of what made it into that name."""
+    regions = split.regions.path.name if isinstance(split.regions, RegionFile) else ""
+    return digest([asdict(example) for example in split.examples], regions)
+
+
+def _file_digest(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None

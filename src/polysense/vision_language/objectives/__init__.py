@@ -1,0 +1,1 @@
+"""What CMAL and its baseline are pre-trained on."""

@@ -1,0 +1,239 @@
+"""Regions in HDF5, in the layouts of bottom-up-attention-vqa (Hu et al.) and ban-vqa (Kim et al.), and our own.
+
+"Adaptive": image_features (total, W), image_bb (total, 4) and pos_boxes (N, 2), the first and the last row + 1 of each
+picture. "Fixed": image_features (N, K, W) and image_bb (N, K, 4). Either may have spatial_features, whose first four
+columns are the box as shares of the picture. Our files are adaptive and also hold image_ids (N,), image_size (N, 2) =
+width and height, tags (total,) = rows of tag_names or -1, and scores (total,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from polysense.errors import PolysenseError
+from polysense.vision_language.annotations.plain_pickle import read_pickle
+from polysense.vision_language.annotations.records import read_json
+from polysense.vision_language.region_files.source import (
+    PerProcess,
+    RegionFile,
+    Sizes,
+    make_regions,
+    picture_name,
+    size_of,
+)
+from polysense.vision_language.regions import Regions
+
+_FEATURES, _BOXES, _ROWS, _SHARES = "image_features", "image_bb", "pos_boxes", "spatial_features"
+_BY_REGION = (_FEATURES, _BOXES, _SHARES, "tags", "scores")
+
+
+class Hdf5Regions(RegionFile):
+    """Regions of an HDF5 file.
+
+    Args:
+        sizes: (width, height) by picture, where the file has no image_size; without either, the size is worked out
+            from spatial_features.
+        ids_file: JSON or pickle of {picture: row}, or JSON list of pictures in row order; used instead of image_ids.
+        in_memory: read everything at once; quicker by far where it fits.
+
+    Raises:
+        PolysenseError: not HDF5, cut short, or not of these layouts.
+    """
+
+    def __init__(
+        self, path: Path, *, sizes: Sizes | None = None, ids_file: Path | str | None = None, in_memory: bool = False
+    ) -> None:
+        self._sizes = sizes
+        self._in_memory = in_memory
+        self._arrays: Mapping[str, Any] | None = None
+        self._made: dict[int, Regions] = {}
+        self._file = PerProcess(_open, path)
+        try:
+            file = self._file.get()
+            features = _check_layout(path, file)
+            rows = _rows(path, file, ids_file)
+            self._ranges = _ranges(path, file, rows)
+            self._image_size = file["image_size"][()] if "image_size" in file else None
+            self._columns()
+            self._tag_names = [str(name) for name in file["tag_names"].asstr()] if "tag_names" in file else []
+        except (OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise PolysenseError(f"{path}: damaged HDF5 ({_line(error)}); fetch or write the file again") from None
+        if self._image_size is not None and (
+            self._image_size.ndim != 2 or self._image_size.shape[1] != 2 or len(self._image_size) <= max(rows.values())
+        ):
+            raise PolysenseError(
+                f"{path}: image_size has shape {self._image_size.shape}; it needs one width and height a picture"
+            )
+        super().__init__(path, rows, features.shape[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_arrays": None, "_made": {}}
+
+    def _columns(self) -> Mapping[str, Any]:
+        if not self._in_memory:
+            return self._file.get()
+        if self._arrays is None:
+            file = self._file.get()
+            try:
+                self._arrays = {name: file[name][()] for name in _BY_REGION if name in file}
+            except MemoryError:
+                raise PolysenseError(f"{file.filename}: it does not fit into memory; leave in_memory out") from None
+        return self._arrays
+
+    def _read(self, picture: str, entry: int, /) -> Regions:
+        if not self._in_memory:
+            return self._cut(picture, entry)
+        if entry not in self._made:  # checking a picture's regions takes longer than cutting them out
+            self._made[entry] = self._cut(picture, entry)
+        return self._made[entry]
+
+    def _cut(self, picture: str, entry: int) -> Regions:
+        try:
+            columns = self._columns()
+            if self._ranges is None:
+                parts = {name: columns[name][entry] for name in _BY_REGION if name in columns}
+            else:
+                begin, end = (int(row) for row in self._ranges[entry])
+                parts = {name: columns[name][begin:end] for name in _BY_REGION if name in columns}
+        except (OSError, AttributeError, KeyError, RuntimeError, ValueError) as error:
+            raise PolysenseError(f"damaged HDF5 ({_line(error)}); fetch or write the file again") from None
+        boxes = parts[_BOXES]
+        scores = parts.get("scores")
+        if scores is not None and np.isnan(scores).all():  # written so where a picture has none
+            scores = None
+        return make_regions(parts[_FEATURES], boxes, self._size(picture, entry, parts), self._tags(parts), scores)
+
+    def _size(self, picture: str, row: int, parts: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
+        if self._image_size is not None:
+            width, height = self._image_size[row]
+            return int(width), int(height)
+        if self._sizes is None and _SHARES in parts:
+            return _worked_out_size(parts[_BOXES], parts[_SHARES])
+        return size_of(picture, self._sizes)
+
+    def _tags(self, parts: Mapping[str, NDArray[Any]]) -> list[str] | None:
+        if "tags" not in parts:
+            return None
+        tags = parts["tags"]
+        if tags.dtype.kind not in "iu" or tags.ndim != 1:
+            raise PolysenseError(
+                f"tags of {tags.dtype} in shape {tags.shape}; one row number of tag_names a region is expected"
+            )
+        if len(tags) and not -1 <= tags.min() <= tags.max() < len(self._tag_names):
+            raise PolysenseError(f"a tag is not among the {len(self._tag_names)} tag_names; write the file again")
+        return [self._tag_names[tag] if tag >= 0 else "" for tag in tags]
+
+
+def _open(path: Path) -> Any:
+    try:
+        return h5py.File(path, "r")
+    except FileNotFoundError:
+        raise PolysenseError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise PolysenseError(f"{path}: not a whole HDF5 file ({_line(error)}); fetch or write it again") from None
+
+
+def _check_layout(path: Path, file: Any) -> Any:
+    for name in (_FEATURES, _BOXES):
+        if not isinstance(file.get(name), h5py.Dataset):
+            raise PolysenseError(
+                f"{path}: no dataset {name!r} (it has {', '.join(map(repr, sorted(file))) or 'none'}); "
+                "give a file of bottom-up attention features"
+            )
+    features, boxes = file[_FEATURES], file[_BOXES]
+    adaptive = _ROWS in file
+    if features.ndim != (2 if adaptive else 3) or boxes.shape != (*features.shape[:-1], 4) or features.shape[-1] < 1:
+        expected = "(total, W) and (total, 4)" if adaptive else f"(N, K, W) and (N, K, 4), or a dataset {_ROWS!r}"
+        raise PolysenseError(
+            f"{path}: {_FEATURES} has shape {features.shape} and {_BOXES} {boxes.shape}; expected are {expected}"
+        )
+    for name in _BY_REGION:
+        if name in file and file[name].shape[: features.ndim - 1] != features.shape[:-1]:
+            raise PolysenseError(
+                f"{path}: {name} has shape {file[name].shape} for {_FEATURES} {features.shape}; write the file again"
+            )
+    return features
+
+
+def _rows(path: Path, file: Any, ids_file: Path | str | None) -> dict[str, int]:
+    if ids_file is not None:
+        rows = _rows_of_ids(Path(ids_file).expanduser())
+        source = str(ids_file)
+    elif "image_ids" in file:
+        ids = file["image_ids"]
+        names = ids[()].tolist() if ids.dtype.kind in "iu" else ids.asstr()[()].tolist()
+        rows = {str(name): row for row, name in enumerate(names)}
+        source = f"{path}, image_ids"
+        if len(rows) < len(names):
+            raise PolysenseError(f"{source}: a picture is there twice; write the file again")
+    else:
+        raise PolysenseError(
+            f"{path}: the file does not name its pictures; give ids_file= (e.g. train36_imgid2idx.pkl)"
+        )
+    count = file[_ROWS].shape[0] if _ROWS in file else file[_FEATURES].shape[0]
+    if not rows:
+        raise PolysenseError(f"{source}: there are no pictures in it")
+    if not 0 <= min(rows.values()) <= max(rows.values()) < count:
+        raise PolysenseError(
+            f"{source}: a picture's row is not among the {count} rows of {path}; give files that belong together"
+        )
+    return rows
+
+
+def _rows_of_ids(file: Path) -> dict[str, int]:
+    value = read_pickle(file) if file.suffix.lower() in (".pkl", ".p", ".pickle") else read_json(file)
+    if isinstance(value, list):
+        value = {name: row for row, name in enumerate(value)} if all(isinstance(n, (str, int)) for n in value) else None
+    if not isinstance(value, dict) or any(
+        not isinstance(name, (str, int)) or not isinstance(row, int) or isinstance(row, bool)
+        for name, row in value.items()
+    ):
+        raise PolysenseError(f"{file}: a mapping of picture to row is expected, or a list of pictures; check the file")
+    rows = {picture_name(str(name)): row for name, row in value.items()}
+    if len(rows) < len(value):
+        raise PolysenseError(f"{file}: a picture is there twice; take one of the two out")
+    return rows
+
+
+def _ranges(path: Path, file: Any, rows: Mapping[str, int]) -> NDArray[np.int64] | None:
+    if _ROWS not in file:
+        return None
+    ranges: NDArray[np.int64] = file[_ROWS][()].astype(np.int64)
+    if ranges.ndim != 2 or ranges.shape[1] != 2:
+        raise PolysenseError(f"{path}: {_ROWS} has shape {ranges.shape}; (pictures, 2) is expected")
+    used = ranges[list(rows.values())]
+    total = file[_FEATURES].shape[0]
+    bad = (used[:, 0] < 0) | (used[:, 1] < used[:, 0]) | (used[:, 1] > total)
+    if bad.any():
+        worst = int(bad.argmax())
+        raise PolysenseError(
+            f"{path}, picture {list(rows)[worst]!r}: its rows {used[worst, 0]} to {used[worst, 1]} are not among the "
+            f"{total} of {_FEATURES}; fetch or write the file again"
+        )
+    return ranges
+
+
+def _worked_out_size(boxes: NDArray[Any], shares: NDArray[Any]) -> tuple[int, int]:
+    boxes, shares = boxes.astype(np.float64), shares.astype(np.float64)
+    if shares.ndim == 2 and shares.shape[1] >= 4 and len(shares):
+        far, far_shares = boxes[:, 2:4], shares[:, 2:4]
+        size = (far * far_shares).sum(axis=0) / np.maximum((far_shares**2).sum(axis=0), 1e-12)
+        # Shares of half precision are off by up to 1 / 2048.
+        if (
+            np.isfinite(size).all()
+            and (np.abs(np.tile(size, 2) * shares[:, :4] - boxes) <= 1 + size.max() / 1024).all()
+        ):
+            return max(1, round(size[0])), max(1, round(size[1]))
+    raise PolysenseError(
+        f"the picture's size cannot be worked out from {_SHARES}; give sizes= (a COCO file with images)"
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

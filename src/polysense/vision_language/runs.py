@@ -1,0 +1,58 @@
+"""A run's folder: begun or gone on with, and written whole at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polysense.errors import PolysenseError
+from polysense.folder import RESULTS_FILE, whole_folder, working_folder, write_json
+from polysense.training.train import RUN_FILE, check_resumable
+
+CHECKPOINT_STEPS = 500
+"""Steps from one checkpoint to the next; the newest is kept."""
+LOG_FILE = "training_log.json"
+
+
+def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
+    """Note what a run that ends in `folder` was told, and give the folder of its checkpoints.
+
+    Args:
+        run: all that `resume` must find the same again, as plain JSON.
+
+    Raises:
+        PolysenseError: nothing to go on from, checkpoints of another run, or some that nobody asked to replace.
+    """
+    partial = working_folder(folder)
+    if resume:
+        check_resumable(partial, run)
+    elif any(partial.glob("checkpoint-*")) and not overwrite:
+        raise PolysenseError(
+            f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
+        )
+    write_json(partial / RUN_FILE, run)
+    return partial
+
+
+def finish_run(
+    folder: Path,
+    parts: Sequence[Any],
+    results: Mapping[str, Any],
+    log: list[dict[str, Any]],
+    draw: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a run's result to `folder`, whole or not at all.
+
+    Args:
+        parts: the model and its processor; each has `save_pretrained`.
+        log: the Trainer's.
+        draw: writes figures to the folder that it is given.
+    """
+    with whole_folder(folder) as staged:
+        for part in parts:
+            part.save_pretrained(str(staged))
+        if draw is not None:
+            draw(staged)
+        write_json(staged / LOG_FILE, {"log": log})
+        write_json(staged / RESULTS_FILE, results)

@@ -1,0 +1,74 @@
+"""Tables and curves of a study of vision-language pre-training."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from polysense.experiments.vl_report import data_needed, save_study, summarise
+
+
+def cell(start: str, share: float | None, seed: int, score: float, problem: str = "vqa") -> dict:
+    return {
+        "problem": problem,
+        "start": start,
+        "share": share,
+        "seed": seed,
+        "metric": "accuracy",
+        "scores": {"accuracy": score, "accuracy/colour": score / 2, "median_rank": 7.0},
+        "seconds": 2.0,
+    }
+
+
+CELLS = [
+    *(cell("cmal", 0.5, seed, 0.40 + 0.02 * seed) for seed in (0, 1, 2)),
+    *(cell("cmal", 1, seed, 0.50 + 0.01 * seed) for seed in (0, 1, 2)),
+    *(cell("cmcl", 0.5, seed, 0.30) for seed in (0, 1, 2)),
+    *(cell("cmcl", 1, seed, 0.41) for seed in (0, 1, 2)),
+    *(cell("none", None, seed, 0.20) for seed in (0, 1, 2)),
+]
+
+
+def test_rows_have_mean_and_deviation_in_points() -> None:
+    row = next(row for row in summarise(CELLS) if row["method"] == "cmal" and row["share"] == 0.5)
+    assert row["scores"] == [40.0, 42.0, 44.0] and row["seeds"] == [0, 1, 2]
+    assert row["mean"] == 42.0 and row["std"] == 2.0 and row["seconds"] == 6.0
+    assert row["parts"] == {"accuracy/colour": 21.0, "median_rank": 7.0}
+
+
+def test_data_needed_is_the_smallest_share_that_reaches_the_other_on_all_data() -> None:
+    needed = data_needed(summarise(CELLS))["vqa"]
+    assert needed["share"] == 0.5 and needed["difference"] == pytest.approx(1.0)
+    assert needed["low"] < 1 < needed["high"]
+    weaker = [c | {"scores": {"accuracy": 0.4}} if c["start"] == "cmal" else c for c in CELLS]
+    assert data_needed(summarise(weaker)) == {"vqa": None}
+    assert data_needed(summarise([c for c in CELLS if c["start"] != "cmcl"])) == {}
+
+
+def test_a_share_counts_only_where_all_larger_ones_reach_it_too() -> None:
+    dip = [c | {"scores": {"accuracy": 0.4}} if (c["start"], c["share"]) == ("cmal", 0.5) else c for c in CELLS]
+    lucky = [*dip, *(cell("cmal", 0.1, seed, 0.45) for seed in (0, 1, 2))]
+    assert data_needed(summarise(lucky))["vqa"]["share"] == 1
+    other_seeds = [c for c in CELLS if (c["start"], c["seed"]) != ("cmcl", 2)]
+    assert data_needed(summarise(other_seeds)) == {"vqa": {"share": 0.5}}  # no test of other seeds
+
+
+def test_a_study_is_saved_with_table_and_curve(tmp_path) -> None:
+    result = save_study(tmp_path / "s.json", CELLS, "polysense vl compare", [], {"steps": 3}, ["a note"])
+    assert json.loads((tmp_path / "s.json").read_text()) == json.loads(json.dumps(result))
+    test = next(t for t in result["tests"] if t["against"] == "none")
+    assert test["difference"] == pytest.approx(31.0)  # against CMAL on all data
+    halves = next(t for t in result["tests"] if t["against"] == "cmcl" and t["share"] == 0.5)
+    assert halves["difference"] == pytest.approx(12.0) and halves["low"] < 12 < halves["high"]
+    page = (tmp_path / "s.md").read_text()
+    assert "| vqa | not pre-trained |  | accuracy | 3 | 20.0 ± 0.0 |" in page
+    assert "- vqa: 50%, +1.0 [" in page and "- a note" in page
+    with Image.open(tmp_path / "s.png") as picture:
+        assert picture.width > 300
+
+
+def test_one_share_has_no_curve(tmp_path) -> None:
+    save_study(tmp_path / "s.json", [c for c in CELLS if c["share"] in (1, None)], "x", [], {})
+    assert not (tmp_path / "s.png").exists()
