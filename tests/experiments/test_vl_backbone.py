@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.experiments import vl_backbone
 from polysense.experiments.vl_backbone import open_backbone
@@ -23,6 +24,22 @@ def test_words_that_are_near_stay_near(tmp_path) -> None:
         return torch.cosine_similarity(small[ids[0]], small[ids[1]], dim=0).item()
 
     assert near("dog", "cat") > near("dog", "piano") and near("red", "blue") > near("red", "piano")
+
+
+def test_common_words_stay_whole_and_rare_ones_are_read_in_pieces(tmp_path) -> None:
+    large, small = (
+        AutoTokenizer.from_pretrained(f) for f in (resolve_model("minilm"), open_backbone("small:32", tmp_path))
+    )
+    assert len(small) < 10_000
+    text = "Two red dogs, to the left of a large house."
+    assert small(text)["input_ids"] == large(text)["input_ids"]  # the ids of what is kept are BERT's
+    rare = "quixotic ptarmigan"
+    assert small.decode(small(rare)["input_ids"], skip_special_tokens=True) == rare
+    assert small.unk_token_id not in small(rare)["input_ids"] and len(small(rare)["input_ids"]) > 4
+    weights = [
+        AutoModel.from_pretrained(f).get_input_embeddings().weight for f in (open_backbone("small:32", tmp_path),)
+    ]
+    assert weights[0].shape[0] == len(small)
 
 
 def test_it_is_made_once_and_other_names_are_left_alone(tmp_path, monkeypatch) -> None:

@@ -1,14 +1,16 @@
-"""A small BERT for studies on a few cores: random layers over the words of a larger one, its embeddings reduced."""
+"""A small BERT for studies on a few cores: random layers over the commonest words of a larger one, reduced."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, set_seed
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
@@ -17,6 +19,8 @@ from polysense.loading import hub_errors
 from polysense.training.train import versions
 
 HEAD_WIDTH = 32
+WORDS = 8_000
+"""Ids that are kept: BERT's vocabulary is in the order of frequency, after its special tokens and characters."""
 SMALL = "small:"
 """Begins the name of a backbone that is made, e.g. "small:128"."""
 
@@ -51,7 +55,8 @@ def small_bert(folder: Path, width: int, layers: int = 1, source: str = "minilm"
     """Write a BERT whose word embeddings are the first principal components of another's, and nothing else of it.
 
     Words that mean alike stay near each other, so that what is learnt of the things in training says something of new
-    ones; all else has to be learnt. Embeddings are scaled to BERT's usual deviation of 0.02.
+    ones; all else has to be learnt. Embeddings are scaled to BERT's usual deviation of 0.02. Of the vocabulary the
+    first `WORDS` stay, and the characters after them; rarer words are read in pieces.
 
     Args:
         folder: of the model and its tokenizer.
@@ -64,8 +69,8 @@ def small_bert(folder: Path, width: int, layers: int = 1, source: str = "minilm"
     """
     with hub_errors("backbone", source):
         path = resolve_model(source)
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        words = AutoModel.from_pretrained(path, dtype=torch.float32).get_input_embeddings().weight.detach()
+        tokenizer, kept = _fewer_words(AutoTokenizer.from_pretrained(path))
+        words = AutoModel.from_pretrained(path, dtype=torch.float32).get_input_embeddings().weight.detach()[kept]
     if width % HEAD_WIDTH or not HEAD_WIDTH <= width <= words.shape[1]:
         raise PolysenseError(f"width {width}: give a multiple of {HEAD_WIDTH} up to {words.shape[1]}")
     set_seed(0)
@@ -87,3 +92,16 @@ def small_bert(folder: Path, width: int, layers: int = 1, source: str = "minilm"
         model.embeddings.word_embeddings.weight.copy_(reduced * (config.initializer_range / reduced.std()))
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
+
+
+def _fewer_words(tokenizer: Any) -> tuple[PreTrainedTokenizerFast, list[int]]:
+    """A WordPiece tokenizer that knows fewer pieces, and the old ids of those, in order."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    pieces = sorted(state["model"]["vocab"].items(), key=lambda item: item[1])
+    kept = [(piece, i) for piece, i in pieces if i < WORDS or len(piece.removeprefix("##")) == 1]
+    state["model"]["vocab"] = {piece: number for number, (piece, _) in enumerate(kept)}
+    names = {name: value for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+    smaller = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)), model_max_length=tokenizer.model_max_length, **names
+    )
+    return smaller, [i for _, i in kept]

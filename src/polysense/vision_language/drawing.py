@@ -14,6 +14,10 @@ from polysense.vision_language.prediction import Prediction
 
 MOST_BOXES = 6
 """Regions drawn; those that count most."""
+_WIDTH, _TITLE = 5.2, 0.7
+"""Of a picture and of the title above, in inches."""
+_LEAST = 0.05
+"""A region of less weight is never drawn as if all rested on it."""
 _FOR, _AGAINST = "#d1495b", "#3066be"
 
 
@@ -22,9 +26,10 @@ def draw_prediction(prediction: Prediction, pictures: Sequence[Image.Image]) -> 
 
     The wider a box's line, the more the answer rests on it; red speaks for the answer, blue against it.
     """
-    figure = Figure(figsize=(5.2 * len(pictures), 5.6), layout="constrained")
+    tallest = max(min(max(picture.height / picture.width, 0.3), 2.0) for picture in pictures)
+    figure = Figure(figsize=(_WIDTH * len(pictures), _WIDTH * tallest + _TITLE), layout="constrained")
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
-    strongest = max((abs(region.weight) for region in prediction.regions), default=0.0) or 1.0
+    strongest = max([_LEAST, *(abs(region.weight) for region in prediction.regions)])
     ranked = sorted(prediction.regions, key=lambda region: -abs(region.weight))[:MOST_BOXES]
     for number, (panel, picture) in enumerate(zip(axes, pictures, strict=True)):
         panel.imshow(picture)
