@@ -36,10 +36,7 @@ def test_common_words_stay_whole_and_rare_ones_are_read_in_pieces(tmp_path) -> N
     rare = "quixotic ptarmigan"
     assert small.decode(small(rare)["input_ids"], skip_special_tokens=True) == rare
     assert small.unk_token_id not in small(rare)["input_ids"] and len(small(rare)["input_ids"]) > 4
-    weights = [
-        AutoModel.from_pretrained(f).get_input_embeddings().weight for f in (open_backbone("small:32", tmp_path),)
-    ]
-    assert weights[0].shape[0] == len(small)
+    assert AutoModel.from_pretrained(open_backbone("small:32", tmp_path)).config.vocab_size == len(small)
 
 
 def test_it_is_made_once_and_other_names_are_left_alone(tmp_path, monkeypatch) -> None:
