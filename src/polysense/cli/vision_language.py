@@ -23,6 +23,9 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Of training.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Examples a step.")]
 Warmup = Annotated[float | None, typer.Option(help="Share of the steps over which the rate rises.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Mixed precision: products in bfloat16.")]
+GroupByLength = Annotated[
+    bool, typer.Option("--group-by-length", help="Batches of texts of like length: less padding.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and all that is drawn.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Hide every region: the score of text alone.")]
@@ -136,6 +139,7 @@ def pretrain(
     batch_size: BatchSize = None,
     warmup: Warmup = None,
     bf16: Bf16 = False,
+    group_by_length: GroupByLength = False,
     seed: Seed = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -166,6 +170,7 @@ def pretrain(
             batch_size=batch_size,
             warmup=warmup,
             bf16=bf16,
+            group_by_length=group_by_length,
             seed=seed,
         )
 
@@ -205,6 +210,7 @@ def train(
     batch_size: BatchSize = None,
     warmup: Warmup = None,
     bf16: Bf16 = False,
+    group_by_length: GroupByLength = False,
     seed: Seed = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -216,7 +222,7 @@ def train(
     def work() -> dict[str, Any]:
         settings: dict[str, Any] = {
             "learning_rate": learning_rate, "head_factor": head_factor, "steps": steps, "batch_size": batch_size,
-            "warmup": warmup, "bf16": bf16, "seed": seed,
+            "warmup": warmup, "bf16": bf16, "group_by_length": group_by_length, "seed": seed,
         }  # fmt: skip
         if method is None:
             for name, given in (("--tower", tower), ("--option", option)):

@@ -178,7 +178,7 @@ def fine_tune(
 
     trainer = run_training(
         make,
-        len(usable.examples),
+        [len(task.text(example)) for example in usable.examples],
         collate,
         settings,
         folder,

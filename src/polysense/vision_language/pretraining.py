@@ -228,7 +228,7 @@ def pretrain(
 
     trainer = run_training(
         build,
-        len(captions),
+        [len(row.input_ids) for row in batches.anchored],
         batches,
         run_settings,
         partial,

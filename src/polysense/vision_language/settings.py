@@ -10,6 +10,7 @@ from polysense.errors import PolysenseError
 from polysense.tasks.tables import near
 
 _WHOLE = ("steps", "batch_size", "seed")
+_SWITCHES = ("bf16", "group_by_length")
 _MAY_BE_ZERO = ("weight_decay", "warmup", "seed")
 _MOST = {"warmup": 1, "seed": 2**32 - 1}
 
@@ -27,6 +28,7 @@ class RunSettings:
         weight_decay: of AdamW.
         clip: largest norm of a step's gradient.
         bf16: train in mixed precision, products in bfloat16.
+        group_by_length: make batches of texts of about the same length, which hold less padding.
         seed: of initial weights, order of the data and all that is drawn.
 
     Raises:
@@ -41,12 +43,14 @@ class RunSettings:
     weight_decay: float = 0.01
     clip: float = 5.0
     bf16: bool = False
+    group_by_length: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bf16, bool):
-            raise PolysenseError(f"bf16 must be true or false, not {self.bf16!r}")
-        for name in (field.name for field in fields(self) if field.name != "bf16"):
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise PolysenseError(f"{name.replace('_', '-')} must be true or false, not {getattr(self, name)!r}")
+        for name in (field.name for field in fields(self) if field.name not in _SWITCHES):
             value, said = getattr(self, name), name.replace("_", "-")
             kind: Any = int if name in _WHOLE else (int, float)
             if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):

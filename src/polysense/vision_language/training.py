@@ -36,13 +36,13 @@ class CmalTrainer(PolysenseTrainer):
 
 
 class Numbers(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """The numbers of a run's examples; the collator looks them up."""
+    """The numbers of a run's examples, with the lengths of their texts; the collator looks them up."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = lengths
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.lengths)
 
     def __getitem__(self, index: int) -> int:
         return index
@@ -50,7 +50,7 @@ class Numbers(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 def run_training(
     build: Callable[[], Any],
-    count: int,
+    lengths: Sequence[int],
     collate: Callable[[Sequence[int]], dict[str, Any]],
     settings: RunSettings,
     folder: Path,
@@ -66,7 +66,7 @@ def run_training(
 
     Args:
         build: makes the model, after the seed is set.
-        count: of examples. collate: from numbers of examples to a batch.
+        lengths: of each example's text, in tokens or letters. collate: from numbers of examples to a batch.
         folder: of checkpoints and logs. title: of the progress bar.
         at_step: see `CmalTrainer`.
         before: is given the trainer before it starts, to add callbacks.
@@ -108,10 +108,11 @@ def run_training(
     trainer = CmalTrainer(
         model=model,
         args=arguments,
-        train_dataset=Numbers(count),
+        train_dataset=Numbers(lengths),
         data_collator=collate,
         callbacks=[ProgressBar(title, "")] if progress else None,
         method_learning_rate=rate,
+        group_by_length=settings.group_by_length,
         at_step=at_step,
     )
     trainer.remove_callback(PrinterCallback)

@@ -156,7 +156,7 @@ def train_with_method(
 
     trainer = run_training(
         build,
-        len(rows),
+        [len(example.text) for example in usable.examples],
         lambda numbers: rows.collate([rows[i] for i in numbers]),
         run_settings,
         partial,
