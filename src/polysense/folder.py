@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -70,3 +71,16 @@ def write_whole(file: Path, text: str) -> None:
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file whole (see `write_whole`)."""
     write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        PolysenseError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None

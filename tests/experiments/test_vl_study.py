@@ -193,8 +193,8 @@ def test_code_and_data_files_count_unless_no_score_depends_on_them(tmp_path, fil
 
 def test_data_are_digested_once_a_study(study, problem, monkeypatch):
     read: list[Path] = []
-    digest = vl_digest._file_digest
-    monkeypatch.setattr(vl_digest, "_file_digest", lambda file: (read.append(file), digest(file))[1])
+    digest = vl_digest.file_digest
+    monkeypatch.setattr(vl_digest, "file_digest", lambda file: (read.append(file), digest(file))[1])
     study.run([CMAL, NONE], [problem], [0, 1])
     assert read.count(study.captions / "regions.h5") == 1
 

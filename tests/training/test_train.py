@@ -13,7 +13,9 @@ from transformers import AutoModelForSequenceClassification
 
 import polysense
 from polysense.errors import PolysenseError
+from polysense.folder import RESULTS_FILE
 from polysense.tasks import load_files
+from polysense.training import runs
 from polysense.training.evaluate import evaluate
 from polysense.training.fine_tune import PolysenseTrainer, fine_tune
 from polysense.training.predict import Predictor
@@ -203,7 +205,7 @@ def test_nothing_to_resume_is_an_error(tmp_path, tiny):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("where", ["fine_tune", "evaluate_splits", "write_json"])
+@pytest.mark.parametrize("where", ["fine_tune", "evaluate_splits", "write_results"])
 def test_a_failing_run_leaves_the_old_result(tmp_path, tiny, monkeypatch, where):
     folder = tmp_path / "m"
     folder.mkdir()
@@ -214,7 +216,13 @@ def test_a_failing_run_leaves_the_old_result(tmp_path, tiny, monkeypatch, where)
     def fail(*_: Any, **__: Any) -> None:
         raise _Stop
 
-    monkeypatch.setattr(train_module, where, fail)
+    if where == "write_results":
+        write = runs.write_json
+        monkeypatch.setattr(
+            runs, "write_json", lambda file, *a: (fail if file.name == RESULTS_FILE else write)(file, *a)
+        )
+    else:
+        monkeypatch.setattr(train_module, where, fail)
     with pytest.raises(_Stop):
         train(folder, overwrite=True, **tiny)
     assert hashes(folder) == before

@@ -33,6 +33,7 @@ from polysense.vision_language.pretraining import pretrain
 from polysense.vision_language.processing import CmalProcessor, ProcessorSettings
 from polysense.vision_language.region_files import write_regions
 from polysense.vision_language.regions import Box, Regions
+from polysense.vision_language.training import CmalTrainer
 from support import bert_tokenizer
 
 NAMES, COLOURS = ("cat", "dog", "banana", "bird", "mat"), ("red", "yellow")
@@ -171,3 +172,19 @@ def vl_models(tmp_path_factory: pytest.TempPathFactory, vl_data: Path, vl_start:
     for task in ("vqa", "nlvr2", "snli-ve", "rec", "retrieval"):
         train(folder / task, task, vl_data, vl_start, **QUICK)
     return {path.name: path for path in folder.iterdir()}
+
+
+class Stopped(Exception):  # noqa: N818
+    """A run was broken off."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Break the run off when that step begins."""
+    compute_loss = CmalTrainer.compute_loss
+
+    def compute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == step:
+            raise Stopped
+        return compute_loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(CmalTrainer, "compute_loss", compute)

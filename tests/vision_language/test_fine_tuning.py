@@ -27,25 +27,9 @@ from polysense.vision_language.tasks import TASKS, get_task
 from polysense.vision_language.training import CmalTrainer
 from support import save_bert
 from tiny_runs import hashes
-from vision_language.data_folder import QUICK, model_config, processor_of, same, weights, write_split
+from vision_language.data_folder import QUICK, Stopped, model_config, processor_of, same, stop_at, weights, write_split
 
 pytest_plugins = ("vision_language.data_folder",)
-
-
-class _Stop(Exception):  # noqa: N818
-    pass
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Break the run off when that step begins."""
-    compute_loss = CmalTrainer.compute_loss
-
-    def compute(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == step:
-            raise _Stop
-        return compute_loss(self, *args, **kwargs)
-
-    monkeypatch.setattr(CmalTrainer, "compute_loss", compute)
 
 
 def encoders(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -100,7 +84,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, vl_data, 
     train(tmp_path / "whole", *where, **settings)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 5)
-        with pytest.raises(_Stop):
+        with pytest.raises(Stopped):
             train(tmp_path / "m", *where, **settings)
     assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-4"]
     with pytest.raises(PolysenseError, match="add --resume to go on, or --overwrite"):
@@ -121,7 +105,7 @@ def test_only_an_old_result_is_replaced_when_asked(tmp_path, vl_data, vl_start, 
         train(folder, "vqa", vl_data, vl_start, **QUICK)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 2)
-        with pytest.raises(_Stop):
+        with pytest.raises(Stopped):
             train(folder, "vqa", vl_data, vl_start, overwrite=True, **QUICK)
     assert hashes(folder) == before
     train(folder, "vqa", vl_data, vl_start, overwrite=True, **QUICK)

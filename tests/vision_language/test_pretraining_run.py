@@ -18,10 +18,20 @@ from polysense.vision_language.lexicon import Lexicon
 from polysense.vision_language.models.pretraining import CmalForPreTraining, objective_at
 from polysense.vision_language.pretraining import CaptionBatches, object_classes, pretrain, read_tags
 from polysense.vision_language.processing import CmalProcessor
-from polysense.vision_language.training import CmalTrainer
 from support import WORDS, save_bert
 from tiny_runs import hashes
-from vision_language.data_folder import OPTIONS, QUICK, WIDTH, processor_of, regions_of, same, scenes, weights
+from vision_language.data_folder import (
+    OPTIONS,
+    QUICK,
+    WIDTH,
+    Stopped,
+    processor_of,
+    regions_of,
+    same,
+    scenes,
+    stop_at,
+    weights,
+)
 
 pytest_plugins = ("vision_language.data_folder",)
 
@@ -44,22 +54,6 @@ def objectives(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(CmalForPreTraining, "forward", remember)
     return seen
-
-
-class _Stop(Exception):  # noqa: N818
-    pass
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Break the run off when that step begins."""
-    compute_loss = CmalTrainer.compute_loss
-
-    def compute(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == step:
-            raise _Stop
-        return compute_loss(self, *args, **kwargs)
-
-    monkeypatch.setattr(CmalTrainer, "compute_loss", compute)
 
 
 def test_a_run_writes_a_model_that_loads(tmp_path, tiny, objectives):
@@ -101,7 +95,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, tiny, obj
     expected = objectives.copy()
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 5)
-        with pytest.raises(_Stop):
+        with pytest.raises(Stopped):
             pretrain(tmp_path / "m", **settings)
     assert not (tmp_path / "m").exists()
     assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-4"]
@@ -131,7 +125,7 @@ def test_an_old_result_is_only_replaced_when_asked_and_only_by_a_whole_one(tmp_p
         pretrain(folder, **tiny)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 3)
-        with pytest.raises(_Stop):
+        with pytest.raises(Stopped):
             pretrain(folder, overwrite=True, **tiny)
     assert hashes(folder) == before
     pretrain(folder, overwrite=True, **tiny, seed=9)
@@ -261,9 +255,9 @@ def test_features_are_read_once_a_picture_for_its_tags(tmp_path, tiny, monkeypat
             read[name] += 1
             return super().__getitem__(name)
 
-    monkeypatch.setattr(pretraining, "run_training", lambda *args, **kwargs: (_ for _ in ()).throw(_Stop))
+    monkeypatch.setattr(pretraining, "run_training", lambda *args, **kwargs: (_ for _ in ()).throw(Stopped))
     source = Source({name: tiny["regions"][name] for name in tiny["regions"]})
-    with pytest.raises(_Stop):
+    with pytest.raises(Stopped):
         pretrain(tmp_path / "m", **{**tiny, "regions": source})
     assert len(read) == 24 and set(read.values()) == {1}
 

@@ -12,6 +12,7 @@ from typing import Any
 import polysense
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import file_digest
 from polysense.training.train import versions
 from polysense.vision_language.region_files.source import RegionFile
 from polysense.vision_language.tasks import Split
@@ -39,7 +40,7 @@ def source_digest(package: Path) -> str:
         name = file.relative_to(package)
         if not file.is_file() or "__pycache__" in name.parts or any(map(name.is_relative_to, _NOT_IN_A_SCORE)):
             continue
-        found.update(f"{name.as_posix()} {_file_digest(file)}\n".encode())
+        found.update(f"{name.as_posix()} {file_digest(file)}\n".encode())
     return found.hexdigest()
 
 
@@ -51,7 +52,7 @@ def folder_digest(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise PolysenseError(f"{folder}: no such folder; give a folder of data, e.g. of a world that vl world made")
-    return digest([[file.name, _file_digest(file)] for file in sorted(folder.iterdir()) if file.is_file()])
+    return digest([[file.name, file_digest(file)] for file in sorted(folder.iterdir()) if file.is_file()])
 
 
 def backbone_digest(backbone: str) -> str:
@@ -64,11 +65,3 @@ def split_digest(split: Split[Any]) -> str:
     """Of examples and of the name of their file of regions; corpora put a digest of what made it into that name."""
     regions = split.regions.path.name if isinstance(split.regions, RegionFile) else ""
     return digest([asdict(example) for example in split.examples], regions)
-
-
-def _file_digest(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from polysense.errors import PolysenseError
 from polysense.prototypes.reading import Precision, Reading
 from polysense.prototypes.windows import LongTexts
 from polysense.tasks import Defaults
-from polysense.tasks.tables import near
 from polysense.towers.tower import SaliencyLayers
+from polysense.training.checks import check_numbers, check_switches, with_given
 
 _WHOLE = ("batch_size", "max_length", "k", "seed")
 _READING = ("layers", "long_texts", "precision")
@@ -57,22 +55,10 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         self.reading()
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise PolysenseError(f"{name.replace('_', '-')} must be true or false, not {getattr(self, name)!r}")
-        for name in (field.name for field in fields(self) if field.name not in _READING + _SWITCHES):
-            value, said = getattr(self, name), name.replace("_", "-")
-            if name == "method_learning_rate" and value is None:
-                continue
-            kind: Any = int if name in _WHOLE else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-                raise PolysenseError(f"{said} must be a {'whole ' if kind is int else ''}number, not {value!r}")
-            if name in _MAY_BE_ZERO and value < 0:
-                raise PolysenseError(f"{said} must not be less than 0, not {value}")
-            if name not in _MAY_BE_ZERO and value <= 0:
-                raise PolysenseError(f"{said} must be more than 0, not {value}")
-            if name in _MOST and value > _MOST[name]:
-                raise PolysenseError(f"{said} must be at most {_MOST[name]}, not {value}")
+        check_switches(self, _SWITCHES)
+        left = _READING + _SWITCHES + (("method_learning_rate",) if self.method_learning_rate is None else ())
+        numbers = [field.name for field in fields(self) if field.name not in left]
+        check_numbers(self, numbers, whole=_WHOLE, may_be_zero=_MAY_BE_ZERO, most=_MOST)
 
     def reading(self) -> Reading:
         """How prototypes are read."""
@@ -85,10 +71,4 @@ class TrainingSettings:
         Raises:
             PolysenseError: a name is no setting, or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise PolysenseError(
-                    f"unknown setting {name!r}{near(name, known)}; the settings are {', '.join(known)}"
-                )
-        return cls(**{**asdict(defaults), **{k: v for k, v in given.items() if v is not None}})
+        return cls(**with_given(cls, asdict(defaults), given))

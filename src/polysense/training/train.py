@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ import transformers
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, check_free, whole_folder, working_folder, write_json
+from polysense.folder import check_free
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.methods.macsc.contrast import SelfBalancingContrast
 from polysense.methods.macsc.fusion import LateFusion
@@ -29,12 +28,12 @@ from polysense.towers.registry import parse_towers
 from polysense.training.data import Samples
 from polysense.training.e_step import e_step_history
 from polysense.training.fine_tune import build_processor, fine_tune, score
+from polysense.training.runs import begin_run, finish_run
 from polysense.training.settings import TrainingSettings
 from polysense.training.weights_figure import draw_weights
 from polysense.version import __version__
 
 DEFAULT_TOWERS = ("image",)
-RUN_FILE = "run.json"
 WEIGHTS_FIGURE = "weights.png"
 
 
@@ -132,7 +131,6 @@ def train(
     data = sample_rows(data, train_rows, run_settings.seed)
     started = time.perf_counter()
     processor = build_processor(chosen, backbone, parse_towers(towers), run_settings, store)
-    partial = working_folder(folder)
     run = {
         "backbone": backbone,
         "method_choices": chosen.to_dict(),
@@ -141,13 +139,7 @@ def train(
         "scene_graphs": processor.graphs.identity if processor.graphs is not None else None,
         "train_rows": len(data.splits["train"]),
     }
-    if resume:
-        check_resumable(partial, run)
-    elif any(partial.glob("checkpoint-*")) and not overwrite:
-        raise PolysenseError(
-            f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
-        )
-    write_json(partial / RUN_FILE, run)
+    partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
     trainer = fine_tune(
         data,
         chosen,
@@ -176,13 +168,12 @@ def train(
         "notes": list(data.notes),
         "versions": versions(),
     }
-    with whole_folder(folder) as staged:
-        model.save_pretrained(str(staged))
-        processor.save_pretrained(staged)
-        write_json(staged / "training_log.json", {"log": trainer.state.log_history})
+
+    def draw(staged: Path) -> None:
         if e_steps:
             draw_weights(e_steps, staged / WEIGHTS_FIGURE)
-        write_json(staged / RESULTS_FILE, results)
+
+    finish_run(folder, (model, processor), results, trainer.state.log_history, draw)
     return results
 
 
@@ -196,22 +187,6 @@ def modality_weights(model: PolysenseForSequenceClassification) -> dict[str, dic
         pairs = model.regulariser.coarse()
         weights["pi_z"] = {f"{m},{k}": round(weight.item(), 4) for (m, k), weight in pairs.items()}
     return weights
-
-
-def check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
-    """Refuse to go on from checkpoints that are not there, or are those of another run.
-
-    Raises:
-        PolysenseError: either is so.
-    """
-    if not any(partial.glob("checkpoint-*")):
-        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
-    before = json.loads((partial / RUN_FILE).read_text()) if (partial / RUN_FILE).exists() else {}
-    changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
-    if changed:
-        raise PolysenseError(
-            f"the run in {partial} had other {', '.join(changed)}: give the same as then, or leave --resume out"
-        )
 
 
 def evaluate_splits(trainer: Any, data: TaskData, processor: Any) -> dict[str, float]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from polysense.errors import PolysenseError
 from polysense.vision_language.examples import Question
@@ -35,6 +36,7 @@ _DIGIT_COMMA = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
 
 
+@lru_cache(maxsize=65_536)  # data repeat few answers many times
 def normalise_answer(text: str) -> str:
     """An answer as the official evaluation of VQA v2 compares it (visualqa.org/evaluation).
 

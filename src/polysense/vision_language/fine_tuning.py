@@ -14,16 +14,16 @@ from polysense.errors import PolysenseError
 from polysense.folder import check_free
 from polysense.loading import hub_errors
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
+from polysense.training.runs import begin_run, finish_run
 from polysense.training.train import versions
 from polysense.vision_language.captions import REGIONS_FILE, load_regions
 from polysense.vision_language.models.cmal import CmalModel, CmalPreTrainedModel, load_tokenizer
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.pretraining import CmalForPreTraining
 from polysense.vision_language.processing import PROCESSOR_FILE, CmalProcessor, ProcessorSettings
-from polysense.vision_language.runs import CHECKPOINT_STEPS, begin_run, finish_run
 from polysense.vision_language.settings import RunSettings
 from polysense.vision_language.tasks import Split, Task, get_task
-from polysense.vision_language.training import run_training
+from polysense.vision_language.training import CHECKPOINT_STEPS, run_training
 
 E = TypeVar("E")
 SPLITS = ("train", "validation", "test")
@@ -34,14 +34,14 @@ STARTED = ("backbone", "contrast", "matching")
 def read_splits(
     folder: str | Path, task: Task[E], look: bool = True, reads: ProcessorSettings | None = None
 ) -> dict[str, Split[E]]:
-    """The splits of a data folder: those of train/, validation/ and test/ that are there, with regions.h5 in each.
+    """The splits of a data folder to train on: train/, and validation/ and test/ if there, with regions.h5 in each.
 
     Args:
         look: False hides every region.
         reads: what the model reads of a picture; None: everything.
 
     Raises:
-        PolysenseError: no split, or one that `read_split` refuses.
+        PolysenseError: no train/, or a split that `read_split` refuses.
     """
     folder = Path(folder).expanduser()
     splits = {}
@@ -50,6 +50,8 @@ def read_splits(
             splits[name] = read_split(folder / name, task, look=look, reads=reads)
     if not splits:
         raise PolysenseError(f"{folder}: none of {', '.join(SPLITS)} is a folder in it; give a folder of data")
+    if "train" not in splits:
+        raise PolysenseError(f"{folder}: there is no train folder in it")
     return splits
 
 
@@ -227,8 +229,6 @@ def train(
     run_settings = RunSettings.of(asdict(chosen.defaults), settings)
     started = time.perf_counter()
     splits = read_splits(data, chosen, look, CmalProcessor.from_pretrained(start).settings)
-    if "train" not in splits:
-        raise PolysenseError(f"{data}: there is no train folder in it")
     run = {
         "task": task,
         "data": str(data),

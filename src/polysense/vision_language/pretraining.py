@@ -19,6 +19,7 @@ from polysense.errors import PolysenseError
 from polysense.folder import check_free
 from polysense.loading import hub_errors
 from polysense.tasks.tables import near
+from polysense.training.runs import begin_run, finish_run
 from polysense.training.train import versions
 from polysense.vision_language.examples import Caption
 from polysense.vision_language.lexicon import Lexicon
@@ -34,9 +35,8 @@ from polysense.vision_language.processing import (
     class_numbers,
 )
 from polysense.vision_language.regions import RegionSource
-from polysense.vision_language.runs import CHECKPOINT_STEPS, begin_run, finish_run
 from polysense.vision_language.settings import RunSettings
-from polysense.vision_language.training import CmalTrainer, run_training
+from polysense.vision_language.training import CHECKPOINT_STEPS, CmalTrainer, run_training
 
 OPTIONS = (
     "text_layers", "visual_layers", "unified_layers", "variant", "swap", "hide_anchors", "mask_words", "mask_regions",

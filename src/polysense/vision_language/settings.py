@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from polysense.errors import PolysenseError
-from polysense.tasks.tables import near
+from polysense.training.checks import check_numbers, check_switches, with_given
 
 _WHOLE = ("steps", "batch_size", "seed")
 _SWITCHES = ("bf16", "group_by_length")
@@ -47,19 +45,9 @@ class RunSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise PolysenseError(f"{name.replace('_', '-')} must be true or false, not {getattr(self, name)!r}")
-        for name in (field.name for field in fields(self) if field.name not in _SWITCHES):
-            value, said = getattr(self, name), name.replace("_", "-")
-            kind: Any = int if name in _WHOLE else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-                raise PolysenseError(f"{said} must be a {'whole ' if kind is int else ''}number, not {value!r}")
-            if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
-                least = "0 or more" if name in _MAY_BE_ZERO else "more than 0"
-                raise PolysenseError(f"{said} must be {least}, not {value}")
-            if name in _MOST and value > _MOST[name]:
-                raise PolysenseError(f"{said} must be at most {_MOST[name]}, not {value}")
+        check_switches(self, _SWITCHES)
+        numbers = [field.name for field in fields(self) if field.name not in _SWITCHES]
+        check_numbers(self, numbers, whole=_WHOLE, may_be_zero=_MAY_BE_ZERO, most=_MOST)
 
     @classmethod
     def of(cls, base: dict[str, Any], given: dict[str, Any]) -> RunSettings:
@@ -68,10 +56,4 @@ class RunSettings:
         Raises:
             PolysenseError: a name is no setting, or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise PolysenseError(
-                    f"unknown setting {name!r}{near(name, known)}; the settings are {', '.join(known)}"
-                )
-        return cls(**{**base, **{name: value for name, value in given.items() if value is not None}})
+        return cls(**with_given(cls, base, given))

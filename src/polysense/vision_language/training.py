@@ -16,6 +16,9 @@ from polysense.training.fine_tune import PolysenseTrainer
 from polysense.training.progress import ProgressBar
 from polysense.vision_language.settings import RunSettings
 
+CHECKPOINT_STEPS = 500
+"""Steps from one checkpoint to the next; the newest is kept."""
+
 
 class CmalTrainer(PolysenseTrainer):
     """The Trainer with what a step asks of the model beside its batch.

@@ -31,6 +31,7 @@ from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep, e_step_history
 from polysense.training.predict import AHEAD
 from polysense.training.predict import load_trained as load_trained_method
+from polysense.training.runs import begin_run, finish_run
 from polysense.training.train import (
     DEFAULT_TOWERS,
     WEIGHTS_FIGURE,
@@ -48,11 +49,10 @@ from polysense.vision_language.fine_tuning import (
 )
 from polysense.vision_language.processing import PROCESSOR_FILE, CmalProcessor
 from polysense.vision_language.question_inputs import QuestionProcessor, QuestionRows
-from polysense.vision_language.runs import CHECKPOINT_STEPS, begin_run, finish_run
 from polysense.vision_language.settings import RunSettings
 from polysense.vision_language.tasks import Split
 from polysense.vision_language.tasks.questions import QuestionAnswering
-from polysense.vision_language.training import CmalTrainer, run_training
+from polysense.vision_language.training import CHECKPOINT_STEPS, CmalTrainer, run_training
 
 NO_ANSWER = "none of its answers is in the vocabulary"
 
@@ -107,8 +107,6 @@ def train_with_method(
     started = time.perf_counter()
     processor = QuestionProcessor.from_start(start, chosen, parse_towers(towers), reading or Reading(), store)
     splits = read_splits(data, task, look, processor.pictures.settings)
-    if "train" not in splits:
-        raise PolysenseError(f"{data}: there is no train folder in it")
     run = {
         "task": task.name,
         "data": str(data),

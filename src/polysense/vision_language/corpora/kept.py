@@ -13,6 +13,7 @@ import numpy as np
 
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
+from polysense.folder import file_digest
 from polysense.vision_language.detection.detector import Detector
 from polysense.vision_language.detection.extraction import Objects, extract_exact_regions, extract_regions
 from polysense.vision_language.detection.region_features import RegionFeatures
@@ -40,7 +41,7 @@ def kept_regions(
         PolysenseError: a broken zip, no picture can be read, or the cache cannot be written.
     """
     wanted = sorted(set(names))
-    key = [_digest(archive), *wanted, detector.identity]
+    key = [file_digest(archive), *wanted, detector.identity]
     return _kept(
         corpus, key, lambda file: extract_regions(_entries(archive, wanted), detector, file, progress=progress)
     )
@@ -50,7 +51,7 @@ def kept_exact_regions(
     corpus: str, archive: Path, objects: Mapping[str, Objects], features: RegionFeatures, *, progress: bool = True
 ) -> RegionSource:
     """`kept_regions` of pictures whose objects are known, by the pictures' names."""
-    key = [_digest(archive), features.identity]
+    key = [file_digest(archive), features.identity]
     for name, known in objects.items():
         key += [name, np.asarray(known.boxes, dtype=np.float32).tobytes().hex(), *known.tags]
     entries = _entries(archive, objects)
@@ -73,14 +74,6 @@ def _kept(corpus: str, key: Iterable[str], extract: Callable[[Path], None]) -> R
         ) from None
     extract(file)
     return open_regions(file)
-
-
-def _digest(archive: Path) -> str:
-    try:
-        with archive.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise PolysenseError(f"{archive}: cannot be read ({error.strerror or error}); check the path") from None
 
 
 def _entries(archive: Path, names: Iterable[str]) -> dict[str, Callable[[], bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class AnswerHead(nn.Sequential):
         )
 
 
-class _PairClassifier(CmalPreTrainedModel):
+class _PairClassifier(CmalPreTrainedModel, ABC):
     """A text and a picture to the logits of `config.num_labels` answers, from the state of the text's first token."""
 
     def __init__(self, config: CmalConfig) -> None:
@@ -55,8 +56,9 @@ class _PairClassifier(CmalPreTrainedModel):
         logits = self.head(self.backbone(**inputs).last_hidden_state[:, 0])
         return _output(logits, None if labels is None else self.loss(logits, labels))
 
+    @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Of logits (B, answers), a scalar."""
 
 
 class CmalForVisualQuestionAnswering(_PairClassifier):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polysense.errors import PolysenseError
 from polysense.folder import RESULTS_FILE, whole_folder, working_folder, write_json
-from polysense.training.train import RUN_FILE, check_resumable
 
-CHECKPOINT_STEPS = 500
-"""Steps from one checkpoint to the next; the newest is kept."""
+RUN_FILE = "run.json"
 LOG_FILE = "training_log.json"
 
 
@@ -33,6 +32,22 @@ def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: 
         )
     write_json(partial / RUN_FILE, run)
     return partial
+
+
+def check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
+    """Refuse to go on from checkpoints that are not there, or are those of another run.
+
+    Raises:
+        PolysenseError: either is so.
+    """
+    if not any(partial.glob("checkpoint-*")):
+        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
+    before = json.loads((partial / RUN_FILE).read_text()) if (partial / RUN_FILE).exists() else {}
+    changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
+    if changed:
+        raise PolysenseError(
+            f"the run in {partial} had other {', '.join(changed)}: give the same as then, or leave --resume out"
+        )
 
 
 def finish_run(
