@@ -213,14 +213,16 @@ def test_a_failing_run_leaves_the_old_result(tmp_path, tiny, monkeypatch, where)
         (folder / name).write_text("good")
     before = hashes(folder)
 
+    write = runs.write_json
+
     def fail(*_: Any, **__: Any) -> None:
         raise _Stop
 
+    def fail_at_results(file: Path, *told: Any) -> None:
+        (fail if file.name == RESULTS_FILE else write)(file, *told)
+
     if where == "write_results":
-        write = runs.write_json
-        monkeypatch.setattr(
-            runs, "write_json", lambda file, *a: (fail if file.name == RESULTS_FILE else write)(file, *a)
-        )
+        monkeypatch.setattr(runs, "write_json", fail_at_results)
     else:
         monkeypatch.setattr(train_module, where, fail)
     with pytest.raises(_Stop):
