@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.experiments import vl_problems
-from polysense.experiments.vl_problems import FOLDS, corpus_problems, world_problems
+from polysense.experiments.vl_problems import FOLDS, check_problems, corpus_problems, world_problems
 from polysense.vision_language.corpora.coco_mini import CocoMini
 from polysense.vision_language.corpora.corpus import Corpus
 from polysense.vision_language.examples import Caption, Entailment, Expression, Question
@@ -131,3 +132,20 @@ def test_no_world_and_an_unknown_task_are_one_line(tmp_path, vl_data):
         world_problems(tmp_path, ["vqa"], {})
     with pytest.raises(PolysenseError, match="unknown task 'vq'"):
         world_problems(vl_data, ["vq"], {})
+
+
+def test_new_scenes_of_seen_kinds_are_scored_where_there_are_some(vl_data, tmp_path):
+    world = shutil.copytree(vl_data, tmp_path / "world")
+    shutil.copytree(world / "test", world / "test_seen")
+    (before,), (after,) = world_problems(vl_data, ["vqa"], {}), world_problems(world, ["vqa"], {})
+    assert list(before.splits(0)) == ["train", "test"] and list(after.splits(0)) == ["train", "test", "test_seen"]
+    assert before.digest != after.digest
+
+
+def test_a_problem_may_have_settings_of_its_own(vl_data):
+    given = {"steps": 7, "vqa.steps": 9, "vqa.batch_size": 3}
+    vqa, rec = world_problems(vl_data, ["vqa", "rec"], given)
+    assert vqa.settings == {"steps": 9, "batch_size": 3} and rec.settings == {"steps": 7}
+    check_problems(given, [vqa, rec])
+    with pytest.raises(PolysenseError, match=r"setting vqa\.steps: 'vqa' is not compared; compared are rec"):
+        check_problems(given, [rec])

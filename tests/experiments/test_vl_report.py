@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from polysense.experiments.vl_report import data_needed, save_study, summarise
+from polysense.experiments.vl_report import curve, data_needed, save_study, summarise
 
 
 def cell(start: str, share: float | None, seed: int, score: float, problem: str = "vqa") -> dict:
@@ -17,7 +17,7 @@ def cell(start: str, share: float | None, seed: int, score: float, problem: str 
         "share": share,
         "seed": seed,
         "metric": "accuracy",
-        "scores": {"accuracy": score, "accuracy/colour": score / 2, "median_rank": 7.0},
+        "scores": {"test": {"accuracy": score, "accuracy/colour": score / 2, "median_rank": 7.0}},
         "seconds": 2.0,
     }
 
@@ -42,13 +42,15 @@ def test_data_needed_is_the_smallest_share_that_reaches_the_other_on_all_data() 
     needed = data_needed(summarise(CELLS))["vqa"]
     assert needed["share"] == 0.5 and needed["difference"] == pytest.approx(1.0)
     assert needed["low"] < 1 < needed["high"]
-    weaker = [c | {"scores": {"accuracy": 0.4}} if c["start"] == "cmal" else c for c in CELLS]
+    weaker = [c | {"scores": {"test": {"accuracy": 0.4}}} if c["start"] == "cmal" else c for c in CELLS]
     assert data_needed(summarise(weaker)) == {"vqa": None}
     assert data_needed(summarise([c for c in CELLS if c["start"] != "cmcl"])) == {}
 
 
 def test_a_share_counts_only_where_all_larger_ones_reach_it_too() -> None:
-    dip = [c | {"scores": {"accuracy": 0.4}} if (c["start"], c["share"]) == ("cmal", 0.5) else c for c in CELLS]
+    dip = [
+        c | {"scores": {"test": {"accuracy": 0.4}}} if (c["start"], c["share"]) == ("cmal", 0.5) else c for c in CELLS
+    ]
     lucky = [*dip, *(cell("cmal", 0.1, seed, 0.45) for seed in (0, 1, 2))]
     assert data_needed(summarise(lucky))["vqa"]["share"] == 1
     other_seeds = [c for c in CELLS if (c["start"], c["seed"]) != ("cmcl", 2)]
@@ -72,3 +74,13 @@ def test_a_study_is_saved_with_table_and_curve(tmp_path) -> None:
 def test_one_share_has_no_curve(tmp_path) -> None:
     save_study(tmp_path / "s.json", [c for c in CELLS if c["share"] in (1, None)], "x", [], {})
     assert not (tmp_path / "s.png").exists()
+
+
+def test_every_scored_part_is_a_row_and_a_panel(tmp_path) -> None:
+    both = [c | {"scores": {"test_seen": {"accuracy": 0.9}, **c["scores"]}} for c in CELLS]
+    rows = summarise(both)
+    assert list(dict.fromkeys(row["problem"] for row in rows)) == ["vqa", "vqa/test_seen"]
+    assert rows[: len(rows) // 2] == summarise(CELLS)
+    assert {row["mean"] for row in rows if row["problem"] == "vqa/test_seen"} == {90.0}
+    many = [c | {"problem": name} for name in ("vqa", "nlvr2", "rec") for c in both]
+    assert [bool(axes.lines) for axes in curve(summarise(many)).axes] == [True] * 6 + [False] * 2

@@ -62,7 +62,8 @@ def test_every_cell_is_scored_once_and_kept(study, problem, work, tmp_path):
         (start.name, start.share if start.recipe else None, "rec", seed) for seed in seeds for start in starts
     ]
     for cell in cells:
-        assert cell["metric"] == "accuracy" and 0 <= cell["scores"]["accuracy"] <= 1
+        assert cell["metric"] == "accuracy" and set(cell["scores"]) == {"validation", "test"}
+        assert all(0 <= scores["accuracy"] <= 1 for scores in cell["scores"].values())
         assert set(cell["rows"]) == {"train", "validation", "test"} and cell["left_out"] == {}
     captions = read_caption_folder(study.captions)[0]
     texts = {1.0: [c.text for c in captions], 0.5: [c.text for c in take_share(captions, 0.5)]}

@@ -38,7 +38,12 @@ def world(
     output_dir: OutputDir,
     scenes: Annotated[int, typer.Option(min=1, help="Of the training part.")] = 20_000,
     validation: Annotated[int, typer.Option(min=1, help="Scenes of the validation part.")] = 1_000,
-    test: Annotated[int, typer.Option(min=1, help="Scenes of the test part.")] = 2_000,
+    test: Annotated[
+        int, typer.Option(min=1, help="Scenes of the test part, of kinds of object not seen in training.")
+    ] = 2_000,
+    test_seen: Annotated[
+        int, typer.Option(min=1, help="Scenes of a second test part, new scenes of training's kinds.")
+    ] = 2_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same world.")] = 0,
     pictures: Annotated[
         Literal["test", "all"], typer.Option(help="Keep pictures of: all, or the test and validation parts.")
@@ -52,10 +57,11 @@ def world(
 
     def work() -> dict[str, Any]:
         build_world(
-            output_dir, scenes=scenes, validation=validation, test=test, seed=seed, pictures=pictures,
-            workers=workers, overwrite=overwrite,
+            output_dir, scenes=scenes, validation=validation, test=test, test_seen=test_seen, seed=seed,
+            pictures=pictures, workers=workers, overwrite=overwrite,
         )  # fmt: skip
-        return {"world": str(output_dir), "scenes": {"train": scenes, "validation": validation, "test": test}}
+        sizes = {"train": scenes, "validation": validation, "test": test, "test_seen": test_seen}
+        return {"world": str(output_dir), "scenes": sizes}
 
     report(work, lambda result, console: console.print(f"the world is in {escape(result['world'])}"), as_json)
 
@@ -340,14 +346,16 @@ def compare(
     ] = "minilm",
     pretraining: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of every pre-training.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the model.")] = None,
-    setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of every fine-tuning.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of every fine-tuning, or PROBLEM.NAME=VALUE of one.")
+    ] = None,
     cells: Annotated[Path, typer.Option(help="Folder of finished runs; several processes may share it.")] = Path(
         "build/vl-cells"
     ),
     as_json: Json = False,
 ) -> None:
     """Compare ways to pre-train, at several amounts of data, on downstream tasks over seeds."""
-    from polysense.experiments.vl_problems import WORLD_TASKS, corpus_problems, world_problems
+    from polysense.experiments.vl_problems import WORLD_TASKS, check_problems, corpus_problems, world_problems
     from polysense.experiments.vl_report import save_study
     from polysense.experiments.vl_study import Start, Study
 
@@ -365,6 +373,7 @@ def compare(
         names = task if task or corpus else list(WORLD_TASKS)
         problems = world_problems(world, list(dict.fromkeys(names or [])), settings)
         problems += corpus_problems(list(dict.fromkeys(corpus or [])), settings)
+        check_problems(settings, problems)
         told = {
             "backbone": backbone,
             "pretraining": dict(study.pretraining),

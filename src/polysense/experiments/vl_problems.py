@@ -30,26 +30,35 @@ REREAD = 8
 """Pairs a photo and a caption that are read together in retrieval."""
 _WITH_TEST = ("easy_vqa",)
 _FOLDED = "{}: seed s tests on fold s of 5 (s modulo 5); folds share training data, so that the t-test is only a guide"
+_WORLD_TESTS = ("test", "test_seen")
 WORLD_TASKS = ("vqa", "nlvr2", "snli-ve", "rec")
 
 
 def world_problems(world: Path, tasks: Sequence[str], settings: Mapping[str, Any]) -> list[Problem]:
-    """Each task on the training and test parts of a world; the same parts for every seed.
+    """Each task on the training part of a world, scored on test/ and, where it is there, test_seen/.
+
+    The parts are the same for every seed.
+
+
+    Args:
+        settings: fields of `RunSettings`, for one task as "TASK.FIELD", e.g. {"steps": 2000, "vqa.steps": 4000}.
 
     Raises:
         PolysenseError: an unknown task or setting, or there is no such world.
     """
 
+    parts = ["train", *(part for part in _WORLD_TESTS if part == "test" or (world / part).is_dir())]
+
     def splits_of(task: Task[Any]) -> Callable[[int], Mapping[str, Split[Any]]]:
         @cache
         def read() -> Mapping[str, Split[Any]]:
-            return {part: read_split(world / part, task) for part in ("train", "test")}
+            return {part: read_split(world / part, task) for part in parts}
 
         return lambda seed: read()  # noqa: ARG005
 
     chosen = [get_task(name) for name in tasks]
-    digest = folder_digest(world / "train") + folder_digest(world / "test")
-    return [Problem(task.name, task, splits_of(task), settings, digest) for task in chosen]
+    digest = "".join(folder_digest(world / part) for part in parts)
+    return [Problem(task.name, task, splits_of(task), settings_of(task.name, settings), digest) for task in chosen]
 
 
 def corpus_problems(names: Sequence[str], settings: Mapping[str, Any]) -> list[Problem]:
@@ -66,8 +75,29 @@ def corpus_problems(names: Sequence[str], settings: Mapping[str, Any]) -> list[P
         task, splits = _CORPORA[name]
         digest = "".join(split_digest(split) for split in splits(0).values())
         note = "" if name in _WITH_TEST else _FOLDED.format(name)
-        problems.append(Problem(name, task, splits, settings, digest, note))
+        problems.append(Problem(name, task, splits, settings_of(name, settings), digest, note))
     return problems
+
+
+def settings_of(problem: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the settings is for every problem, with what is for this one, "PROBLEM.FIELD", instead."""
+    own = {
+        name.removeprefix(f"{problem}."): value for name, value in settings.items() if name.startswith(f"{problem}.")
+    }
+    return {name: value for name, value in settings.items() if "." not in name} | own
+
+
+def check_problems(settings: Mapping[str, Any], problems: Sequence[Problem]) -> None:
+    """Refuse a setting of a problem that is none of these.
+
+    Raises:
+        PolysenseError: there is one.
+    """
+    known = [problem.name for problem in problems]
+    for name in settings:
+        problem, dot, _ = name.rpartition(".")
+        if dot and problem not in known:
+            raise PolysenseError(f"setting {name}: {problem!r} is not compared; compared are {', '.join(known)}")
 
 
 def _folded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,18 +15,26 @@ from polysense.experiments.results import machine, paired_test
 from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
 
+MAIN_PART = "test"
+_ACROSS = 4
 _COLOURS = {"cmal": "#c2532f", "cmcl": "#2f7dc2", "none": "#4c566a", "text": "#9aa7b5"}
 
 
 def summarise(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a problem, start and share: scores by seed in points of 100, mean, and standard deviation."""
-    grouped: dict[tuple[str, str, Any], list[Mapping[str, Any]]] = {}
+    """One row a problem, scored part, start and share: scores by seed in points of 100, mean, and standard deviation.
+
+    A part other than "test" is a problem of its own, e.g. "vqa/test_seen"; these stand behind the others.
+    """
+    grouped: dict[tuple[str, str, str, Any], list[Mapping[str, Any]]] = {}
     for cell in cells:
-        grouped.setdefault((cell["problem"], cell["start"], cell["share"]), []).append(cell)
+        for part in cell["scores"]:
+            grouped.setdefault((part, cell["problem"], cell["start"], cell["share"]), []).append(cell)
     rows = []
-    for (problem, start, share), group in grouped.items():
+    for (part, name, start, share), group in sorted(grouped.items(), key=lambda item: item[0][0] != MAIN_PART):
+        problem = name if part == MAIN_PART else f"{name}/{part}"
         metric = group[0]["metric"]
-        scores = [round(100 * cell["scores"][metric], 2) for cell in group]
+        parts = [cell["scores"][part] for cell in group]
+        scores = [round(100 * part_scores[metric], 2) for part_scores in parts]
         rows.append(
             {
                 "problem": problem,
@@ -37,7 +46,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "mean": round(float(np.mean(scores)), 2),
                 "std": round(float(np.std(scores, ddof=1)), 2) if len(scores) > 1 else 0.0,
                 "seconds": round(sum(cell["seconds"] for cell in group), 1),
-                "parts": _parts([cell["scores"] for cell in group], metric),
+                "parts": _parts(parts, metric),
             }
         )
     return rows
@@ -163,9 +172,12 @@ def _needed(needed: Mapping[str, Any]) -> str:
 def curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """A panel a problem: score against the share of the pairs, a dot a seed; flat lines for starts without a share."""
     problems = list(dict.fromkeys(row["problem"] for row in rows))
-    figure = Figure(figsize=(3.4 * len(problems), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(problems), squeeze=False)[0]
-    for axes, problem in zip(panels, problems, strict=True):
+    across, down = min(_ACROSS, len(problems)), math.ceil(len(problems) / _ACROSS)
+    figure = Figure(figsize=(3.4 * across, 0.5 + 3.1 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in panels[len(problems) :]:
+        axes.set_axis_off()
+    for axes, problem in zip(panels, problems, strict=False):
         of = [row for row in rows if row["problem"] == problem]
         for method in dict.fromkeys(row["method"] for row in of):
             mine = sorted((row for row in of if row["method"] == method), key=lambda row: row["share"] or 0)
@@ -183,7 +195,7 @@ def curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.minorticks_off()
         axes.set(title=problem, xlabel="% of the pre-training pairs")
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("test score, points of 100")
+    figure.supylabel("test score, points of 100", fontsize="medium")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside upper center")
     return figure

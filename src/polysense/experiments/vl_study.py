@@ -66,7 +66,7 @@ class Problem:
     Attributes:
         name: what tables print.
         task: how it is learnt and scored.
-        splits: from a seed to "train" and "test".
+        splits: from a seed to "train" and the parts to score, e.g. "test".
         settings: fields of `RunSettings`, without the seed.
         digest: of the data.
         note: what has to be said of its scores, or "".
@@ -137,7 +137,7 @@ class Study:
             at_seed: is given the cells of all whole seeds each time that one more is whole.
 
         Returns:
-            one dictionary a cell: start, share, problem, seed, metric, scores by name (0 to 1), seconds.
+            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds.
 
         Raises:
             PolysenseError: a share is out of range or data cannot be read, both before any work; or a run fails.
@@ -210,7 +210,11 @@ class Study:
             trained, processor, left_out, _ = fine_tune(
                 problem.task, splits, build, problem.run_settings(seed), Path(folder), progress=False
             )
-            scores = problem.task.evaluate(trained, processor, splits["test"], progress=False)
+            scores = {
+                name: problem.task.evaluate(trained, processor, split, progress=False)
+                for name, split in splits.items()
+                if name != "train"
+            }
         return {
             "start": start.name,
             "share": start.share if start.recipe else None,

@@ -26,7 +26,7 @@ from polysense.vision_language.tasks import Split, Task, get_task
 from polysense.vision_language.training import CHECKPOINT_STEPS, run_training
 
 E = TypeVar("E")
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "test_seen")
 STARTED = ("backbone", "contrast", "matching")
 """Parts of a model that go on from pre-training: the encoders and, of retrieval, the heads that pre-training has."""
 
@@ -34,7 +34,7 @@ STARTED = ("backbone", "contrast", "matching")
 def read_splits(
     folder: str | Path, task: Task[E], look: bool = True, reads: ProcessorSettings | None = None
 ) -> dict[str, Split[E]]:
-    """The splits of a data folder to train on: train/, and validation/ and test/ if there, with regions.h5 in each.
+    """The splits of a data folder to train on: train/, and those of `SPLITS` that are there, with regions.h5 in each.
 
     Args:
         look: False hides every region.

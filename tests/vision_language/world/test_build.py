@@ -35,7 +35,7 @@ class MeanColours:
 
 
 def build(folder, things, **options):
-    settings = {"scenes": 70, "validation": 5, "test": 40, "seed": 2, "workers": 1, "progress": False}
+    settings = {"scenes": 70, "validation": 5, "test": 40, "test_seen": 6, "seed": 2, "workers": 1, "progress": False}
     build_world(folder, objects=things, **({"encoder": MeanColours()} | settings | options))
     return folder
 
@@ -47,7 +47,7 @@ def world(tmp_path_factory, things):
 
 def test_regions_are_the_scenes(world, things, parts):
     named = {thing.name: thing for thing in things}
-    for split, number in (("train", 70), ("validation", 5), ("test", 40)):
+    for split, number in (("train", 70), ("validation", 5), ("test", 40), ("test_seen", 6)):
         scenes = read_scenes(world / split / "scenes.jsonl", named)
         assert scenes == [draw_scene(split, i, parts[split], 2) for i in range(number)]
         regions = open_regions(world / split / "regions.h5")
@@ -64,14 +64,13 @@ def test_regions_are_the_scenes(world, things, parts):
 
 def test_texts_are_in_the_layouts_of_their_data_sets(world):
     told = json.loads((world / "world.json").read_text())["parts"]
-    for split in ("train", "validation", "test"):
+    for split, name in {"train": "train", "validation": "val", "test": "test", "test_seen": "test"}.items():
         folder = world / split
         pictures = set(open_regions(folder / "regions.h5"))
         captions = read_captions(folder / "captions.json")
         questions = read_vqa(folder / "questions.json", folder / "annotations.json")
         entailments = read_snli_ve(folder / "entailments.jsonl")
         statements = read_nlvr2(folder / "statements.jsonl")
-        name = {"train": "train", "validation": "val", "test": "test"}[split]
         expressions = read_refcoco(folder / "references.json", folder / "instances.json", name)
         candidates = read_candidates(folder / "instances.json")
         for kind, examples in (

@@ -85,6 +85,7 @@ def build_world(
     scenes: int = 20_000,
     validation: int = 1_000,
     test: int = 2_000,
+    test_seen: int = 2_000,
     seed: int = 0,
     pictures: Literal["test", "all"] = "test",
     workers: int = 2,
@@ -93,15 +94,15 @@ def build_world(
     objects: Sequence[WorldObject] | None = None,
     encoder: Encoder | None = None,
 ) -> None:
-    """Write a world: train/, validation/ and test/, world.json, README.md, which describes the files, and
-    sheet.png, which shows the first 12 training scenes.
+    """Write a world: a folder a part (see `SPLITS`), world.json, README.md, which describes the files, and sheet.png,
+    which shows the first 12 training scenes.
 
     A scene depends on the seed and its number alone, and a text on no later scene, so of two worlds with one seed the
     smaller is the beginning of the larger. The folder appears whole, or not at all.
 
     Args:
-        scenes, validation, test: how many scenes each part has, `FEWEST_SCENES` or more.
-        pictures: which parts' pictures are kept as JPEG: "test" for validation and test, "all" for train too.
+        scenes, validation, test, test_seen: how many scenes each part has, `FEWEST_SCENES` or more.
+        pictures: which parts' pictures are kept as JPEG: "test" for all but train, "all" for train too.
         workers: processes that draw and encode; 1: this one alone.
         progress: whether to show a bar.
         overwrite: whether a world that is there may be replaced.
@@ -112,7 +113,7 @@ def build_world(
         PolysenseError: the folder is taken, a number is too small or too large, a source cannot be fetched, or a
             process died.
     """
-    sizes: dict[Split, int] = {"train": scenes, "validation": validation, "test": test}
+    sizes: dict[Split, int] = {"train": scenes, "validation": validation, "test": test, "test_seen": test_seen}
     for split, number in sizes.items():
         if not FEWEST_SCENES <= number <= MOST_SCENES:
             raise PolysenseError(f"{number} {split} scenes: give {FEWEST_SCENES} to {MOST_SCENES:,}")

@@ -21,8 +21,9 @@ def world_card(world: Mapping[str, Any]) -> str:
 
 Scenes of 2 to 6 objects, {side} x {side} pixels, made by a seed ({world["seed"]}, version {world["version"]}). Boxes,
 tags and answers are exact, since every text is derived from its scene. About half of the objects are tinted in one of
-eight colours, and only these count as having a colour. No kind of object of one part occurs in another, not even by
-name, and things that share a noun ("bear", "polar bear") are in one part.
+eight colours, and only these count as having a colour. No kind of object of train, validation or test occurs in another
+of these, not even by name, and things that share a noun ("bear", "polar bear") are in one part; test_seen has new
+scenes of the kinds of train.
 
 | part | scenes | objects | kinds of object | {" | ".join(told)} |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from polysense.alignment.manifest import Pair
 from polysense.alignment.sources import SOURCES, load_source
 from polysense.errors import PolysenseError
 from polysense.vision_language.world.catalogue import CATALOGUE
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Split = Literal["train", "validation", "test", "test_seen"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""Parts of a world. Those of training, validation and test have no kind of object in common; test_seen is of new scenes
+with the kinds of training, as zero-shot learning tells seen from unseen classes."""
 PICTURE_SOURCES = ("noto", "twemoji", "fluent", "stamps")
 """The collections that the objects are drawn from; see `alignment.picture_sources`."""
 SMALLEST_PART = 8
@@ -91,7 +93,7 @@ def plural_of(name: str) -> str:
 
 
 def by_split(objects: Iterable[WorldObject]) -> dict[Split, list[WorldObject]]:
-    """The objects of each part, in their order.
+    """The objects of each part, in their order; those of test_seen are those of training.
 
     Raises:
         PolysenseError: a part has fewer than `SMALLEST_PART`.
@@ -99,6 +101,7 @@ def by_split(objects: Iterable[WorldObject]) -> dict[Split, list[WorldObject]]:
     parts: dict[Split, list[WorldObject]] = {split: [] for split in SPLITS}
     for each in objects:
         parts[each.split].append(each)
+    parts["test_seen"] = parts["train"]
     for split, found in parts.items():
         if len(found) < SMALLEST_PART:
             raise PolysenseError(

@@ -31,7 +31,7 @@ COVERS = 0.08
 """From this share of it on, an object that is hidden by another counts as behind it."""
 MOST_SCENES = 10_000_000
 """Of one part; the names of its pictures begin at a multiple of this."""
-_FIRST = {"train": 1, "validation": 1 + MOST_SCENES, "test": 1 + 2 * MOST_SCENES}
+_FIRST = {"train": 1, "validation": 1 + MOST_SCENES, "test": 1 + 2 * MOST_SCENES, "test_seen": 1 + 3 * MOST_SCENES}
 _TRIES = 30
 
 

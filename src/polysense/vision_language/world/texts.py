@@ -22,7 +22,7 @@ from polysense.vision_language.world.scene import SIDE, Scene
 from polysense.vision_language.world.statements import make_statements
 
 SCENES_FILE = "scenes.jsonl"
-_REFCOCO_SPLITS = {"train": "train", "validation": "val", "test": "test"}
+_REFCOCO_SPLITS = {"train": "train", "validation": "val", "test": "test", "test_seen": "test"}
 
 
 def write_texts(folder: Path, scenes: Sequence[Scene], things: Sequence[WorldObject]) -> dict[str, int]:
