@@ -12,6 +12,7 @@ from filelock import FileLock
 from polysense.errors import PolysenseError
 from polysense.experiments import vl_digest, vl_study
 from polysense.experiments.vl_digest import folder_digest, source_digest
+from polysense.experiments.vl_problems import world_problems
 from polysense.experiments.vl_study import Problem, Start, Study
 from polysense.vision_language.captions import read_caption_folder, take_share
 from polysense.vision_language.fine_tuning import read_splits
@@ -19,6 +20,7 @@ from polysense.vision_language.tasks import Split
 from polysense.vision_language.tasks.questions import QuestionAnswering
 from polysense.vision_language.tasks.referring import ReferringExpressions
 from polysense.vision_language.tasks.retrieval import Retrieval
+from polysense.vision_language.with_method import NO_ANSWER
 from vision_language.data_folder import OPTIONS
 
 pytest_plugins = ("vision_language.data_folder",)
@@ -235,3 +237,23 @@ def test_one_bar_names_the_cells(study, problem, capsys):
     replace(study, progress=True).run([CMAL], [problem], [0])
     shown = capsys.readouterr().err
     assert "1/1" in shown and "rec cmal 100% seed 0" in shown and "pre-training" not in shown
+
+
+def test_methods_are_compared_on_questions(study, vl_data, work):
+    (vqa,) = world_problems(vl_data, ["vqa"], QUICK)
+    starts = [Start(f"cmal+{method}", "cmal", method=method) for method in ("macsc", "text")]
+    macsc, text = study.run(starts, [vqa], [0])
+    assert (macsc["start"], text["start"]) == ("cmal+macsc", "cmal+text")
+    for cell in (macsc, text):
+        assert 0 <= cell["scores"]["test"]["accuracy"] <= 1 and cell["metric"] == "accuracy"
+        assert set(cell["left_out"]) == {NO_ANSWER}
+    assert [entry[0] for entry in work] == ["pretrain"]  # by `with_method`, not with the task's own head
+
+
+def test_a_method_needs_questions_and_a_pre_trained_model(study, problem):
+    with pytest.raises(PolysenseError, match="rec: methods are for visual questions"):
+        study.run([Start("cmal+mase", "cmal", method="mase")], [problem], [0])
+    with pytest.raises(PolysenseError, match="method mase: it is compared on a pre-trained model"):
+        Start("x", None, method="mase")
+    with pytest.raises(PolysenseError, match="unknown method 'maze'"):
+        Start("x", "cmal", method="maze")

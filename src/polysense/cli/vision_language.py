@@ -339,6 +339,9 @@ def compare(
     corpus: Annotated[
         list[str] | None, typer.Option(help="nlvr, easy_vqa, flickr8k, snli_ve, coco_mini. Repeatable.")
     ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Fine-tune by it, on --task vqa: mase, text, ... Repeatable.")
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Also without pre-training, and text alone.")] = True,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...; of a corpus without a test part, folds.")] = 3,
     backbone: Annotated[
@@ -364,6 +367,11 @@ def compare(
         settings = parse_options(setting or [], "--setting")
         pairs = [(name, part) for name in dict.fromkeys(recipe) for part in dict.fromkeys(share)]
         starts = [Start(name, name, part) for name, part in pairs]
+        if method:
+            starts = [
+                Start(f"{each.name}+{by}", each.recipe, each.share, method=by)
+                for by in dict.fromkeys(method) for each in starts
+            ]  # fmt: skip
         if baselines:
             starts += [Start("none", None), Start("text", None, look=False)]
         study = Study(

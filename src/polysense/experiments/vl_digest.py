@@ -21,7 +21,7 @@ PACKAGE = Path(polysense.__file__).parent
 _NOT_IN_A_SCORE = (
     "alignment", "cli", "explain", "experiments/demo.py", "experiments/demo_figure.py", "experiments/grid.py",
     "experiments/results.py", "experiments/vl_report.py", "vision_language/drawing.py",
-    "vision_language/prediction.py", "vision_language/with_method.py",
+    "vision_language/prediction.py",
     "vision_language/world",  # a world's files are digested themselves
 )  # fmt: skip
 

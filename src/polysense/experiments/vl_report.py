@@ -121,15 +121,17 @@ def save_study(
 
 
 def _tests(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """CMAL against the other starts on the same problem, share and seeds; one without a share meets it on all data."""
-    tests = []
+    """The first start against the others on the same problem, share and seeds; one without a share meets it on all
+    data.
+    """
+    first, tests = rows[0]["method"], []
     for row in rows:
-        if row["method"] == "cmal":
+        if row["method"] == first:
             continue
         share = 1 if row["share"] is None else row["share"]
         for ours in rows:
             same = ours["problem"] == row["problem"] and ours["share"] == share and ours["seeds"] == row["seeds"]
-            if ours["method"] == "cmal" and same:
+            if ours["method"] == first and same:
                 test = paired_test(ours["scores"], row["scores"])
                 tests.append({"problem": row["problem"], "share": share, "against": row["method"], **test})
     return tests
@@ -139,7 +141,8 @@ def markdown_study(result: Mapping[str, Any]) -> str:
     """A page with the tables of a results file."""
     lines = [f"`{result['command']}`", "", f"{result['date']}, {result['machine']}. Points of 100; "]
     lines[-1] += "± is the standard deviation over seeds, brackets the 95% interval of a paired t-test."
-    lines += ["", "| problem | start | share of the pairs | score | seeds | mean | CMAL is better by | p |"]
+    better = f"{_label(result['rows'][0]['method'])} is better by"
+    lines += ["", f"| problem | start | share of the pairs | score | seeds | mean | {better} | p |"]
     lines += ["| --- |" + " --- |" * 7]
     tests = {(test["problem"], test["against"], test["share"]): test for test in result["tests"]}
     for row in result["rows"]:

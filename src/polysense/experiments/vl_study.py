@@ -22,15 +22,23 @@ from polysense.errors import PolysenseError
 from polysense.experiments.vl_backbone import open_backbone
 from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest
 from polysense.folder import write_json
+from polysense.methods.catalog import method_config
+from polysense.prototypes.reading import Reading
+from polysense.towers.registry import parse_towers
+from polysense.training.train import DEFAULT_TOWERS
 from polysense.vision_language.captions import read_caption_folder, take_share
 from polysense.vision_language.examples import Caption
 from polysense.vision_language.fine_tuning import fine_tune, fresh_start, load_start
 from polysense.vision_language.models.pretraining import RECIPES
 from polysense.vision_language.pretraining import pretrain
 from polysense.vision_language.processing import CmalProcessor
+from polysense.vision_language.question_inputs import QuestionProcessor
 from polysense.vision_language.regions import RegionSource
 from polysense.vision_language.settings import RunSettings
 from polysense.vision_language.tasks import Split, Task
+from polysense.vision_language.tasks.questions import QuestionAnswering
+from polysense.vision_language.with_method import fine_tune_with_method
+from polysense.vision_language.with_method import score as score_with_method
 
 WAIT_SECONDS = 5
 
@@ -44,19 +52,26 @@ class Start:
         recipe: of pre-training, or None for none: the sizes of a pre-trained model, from the backbone's weights.
         share: of the pre-training pictures.
         look: False hides every region; such a start has no cell in a task without answers from text alone.
+        method: of fine-tuning on VQA (see `with_method`): "mase", or "text" for the same head without prototypes;
+            None: the task's own head.
 
     Raises:
-        PolysenseError: an unknown recipe.
+        PolysenseError: an unknown recipe or method, or a method without a recipe.
     """
 
     name: str
     recipe: str | None
     share: float = 1.0
     look: bool = True
+    method: str | None = None
 
     def __post_init__(self) -> None:
         if self.recipe is not None and self.recipe not in RECIPES:
             raise PolysenseError(f"unknown recipe {self.recipe!r}; choose {', '.join(RECIPES)}")
+        if self.method is not None:
+            method_config(self.method)
+            if self.recipe is None:
+                raise PolysenseError(f"method {self.method}: it is compared on a pre-trained model; give a recipe")
 
 
 @dataclass(frozen=True)
@@ -174,6 +189,8 @@ class Study:
         for start in starts:
             take_share(self._read[0], start.share)
         for problem in problems:
+            if problem.task.name != QuestionAnswering.name and any(start.method for start in starts):
+                raise PolysenseError(f"{problem.name}: methods are for visual questions; compare them on those alone")
             problem.splits(seeds[0])
 
     def _file(self, start: Start, problem: Problem, seed: int) -> Path:
@@ -200,6 +217,26 @@ class Study:
             name: Split(split.examples, split.regions, start.look, most) for name, split in problem.splits(seed).items()
         }
         started = time.perf_counter()
+        if start.method is not None:
+            scores, left_out = self._with_method(start.method, problem, seed, model, splits)
+        else:
+            scores, left_out = self._with_own_head(start, problem, seed, model, splits)
+        return {
+            "start": start.name,
+            "share": start.share if start.recipe else None,
+            "problem": problem.name,
+            "seed": seed,
+            "metric": problem.task.metric,
+            "scores": scores,
+            "rows": {name: len(split.examples) for name, split in splits.items()},
+            "left_out": left_out,
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+
+    def _with_own_head(
+        self, start: Start, problem: Problem, seed: int, model: Path, splits: Mapping[str, Split[Any]]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """Scores by part, and how many examples were left out by reason."""
 
         def build(examples: Sequence[Any]) -> tuple[Any, CmalProcessor]:
             if start.recipe is None:
@@ -215,17 +252,24 @@ class Study:
                 for name, split in splits.items()
                 if name != "train"
             }
-        return {
-            "start": start.name,
-            "share": start.share if start.recipe else None,
-            "problem": problem.name,
-            "seed": seed,
-            "metric": problem.task.metric,
-            "scores": scores,
-            "rows": {name: len(split.examples) for name, split in splits.items()},
-            "left_out": left_out,
-            "seconds": round(time.perf_counter() - started, 1),
+        return scores, left_out
+
+    def _with_method(
+        self, method: str, problem: Problem, seed: int, model: Path, splits: Mapping[str, Split[Any]]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """The same by a method, with the default towers."""
+        chosen, settings = method_config(method), problem.run_settings(seed)
+        processor = QuestionProcessor.from_start(model, chosen, parse_towers(DEFAULT_TOWERS), Reading())
+        with tempfile.TemporaryDirectory() as folder:
+            trained, left_out, _ = fine_tune_with_method(
+                splits, processor, chosen, model, settings, Path(folder), progress=False
+            )
+        scores = {
+            name: score_with_method(trained, processor, split, 2 * settings.batch_size, progress=False)
+            for name, split in splits.items()
+            if name != "train"
         }
+        return scores, left_out
 
     def _try_pretrained(self, recipe: str, share: float, seed: int) -> Path | None:
         """The folder of a pre-trained model, or None while another process makes it."""

@@ -121,6 +121,62 @@ def train_with_method(
         "scene_graphs": processor.text.graphs.identity if processor.text.graphs is not None else None,
     }
     partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
+    trained, left_out, log = fine_tune_with_method(
+        splits, processor, chosen, start, run_settings, partial,
+        fresh=fresh, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress,
+    )  # fmt: skip
+    e_steps = e_step_history(log)
+    results = {
+        **run,
+        "modalities": [TEXT, *processor.text.widths],
+        "metric": task.metric,
+        "scores": {
+            name: score(trained, processor, split, 2 * run_settings.batch_size, progress)
+            for name, split in splits.items()
+            if name != "train"
+        },
+        "weights": modality_weights(trained),
+        "e_steps": e_steps,
+        "rows": {name: len(split.examples) for name, split in splits.items()},
+        "left_out": left_out,
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": versions(),
+    }
+
+    def draw(staged: Path) -> None:
+        if e_steps:
+            draw_weights(e_steps, staged / WEIGHTS_FIGURE)
+
+    finish_run(folder, (trained, processor), results, log, draw)
+    return results
+
+
+def fine_tune_with_method(
+    splits: Mapping[str, Split[Question]],
+    processor: QuestionProcessor,
+    method: MethodConfig,
+    start: str | Path,
+    settings: RunSettings,
+    folder: Path,
+    *,
+    fresh: str | None = None,
+    save_steps: int | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> tuple[PolysenseForSequenceClassification, dict[str, int], list[dict[str, Any]]]:
+    """Train on the split "train"; the questions of all splits are read first, so that towers are needed once.
+
+    Args:
+        processor: of `start` and the method (`QuestionProcessor.from_start`).
+        folder: of checkpoints.
+
+    Returns:
+        the model, how many examples were left out by reason, and the log.
+
+    Raises:
+        PolysenseError: the method's layers do not fit the backbone's width, or training diverged.
+    """
+    task = QuestionAnswering()
     answers = task.configure(splits["train"].examples)
     usable, labels = answerable(splits["train"], answers["label2id"])
     processor.text.prepare(list(dict.fromkeys(e.text for split in splits.values() for e in split.examples)), progress)
@@ -136,7 +192,7 @@ def train_with_method(
         counts = Counter(labels)
         config = PolysenseConfig(
             pooling="first",  # as CMAL's own heads
-            method=chosen.to_dict(),
+            method=method.to_dict(),
             widths=processor.text.widths,
             target={"kind": "classification", "frequency": [counts[i] / len(labels) for i in answers["id2label"]]},
             problem_type="single_label_classification",
@@ -145,50 +201,28 @@ def train_with_method(
         try:
             return PolysenseForSequenceClassification.around(model.backbone, config)
         except ValueError as error:  # the method's layers do not fit the backbone's width
-            raise PolysenseError(f"method {chosen.name}: {error}; choose other options") from error
+            raise PolysenseError(f"method {method.name}: {error}; choose other options") from error
 
     def add_e_steps(trainer: CmalTrainer) -> None:
         weighting = cast("PolysenseForSequenceClassification", trainer.model).combination
         if isinstance(weighting, InformationWeighting):
-            trainer.add_callback(EStep(weighting, rows, rows.collate, 2 * run_settings.batch_size, trainer.log))
+            trainer.add_callback(EStep(weighting, rows, rows.collate, 2 * settings.batch_size, trainer.log))
 
     trainer = run_training(
         build,
         [len(example.text) for example in usable.examples],
         lambda numbers: rows.collate([rows[i] for i in numbers]),
-        run_settings,
-        partial,
-        f"{task.name}, {chosen.name}",
+        settings,
+        folder,
+        f"{task.name}, {method.name}",
         before=add_e_steps,
-        save_steps=CHECKPOINT_STEPS,
+        save_steps=save_steps,
         resume=resume,
         progress=progress,
     )
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    e_steps = e_step_history(trainer.state.log_history)
-    results = {
-        **run,
-        "modalities": [TEXT, *processor.text.widths],
-        "metric": task.metric,
-        "scores": {
-            name: score(trained, processor, split, 2 * run_settings.batch_size, progress)
-            for name, split in splits.items()
-            if name != "train"
-        },
-        "weights": modality_weights(trained),
-        "e_steps": e_steps,
-        "rows": {name: len(split.examples) for name, split in splits.items()},
-        "left_out": {NO_ANSWER: len(splits["train"].examples) - len(rows)},
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": versions(),
-    }
-
-    def draw(staged: Path) -> None:
-        if e_steps:
-            draw_weights(e_steps, staged / WEIGHTS_FIGURE)
-
-    finish_run(folder, (trained, processor), results, trainer.state.log_history, draw)
-    return results
+    left_out = {NO_ANSWER: len(splits["train"].examples) - len(rows)}
+    return trained, left_out, trainer.state.log_history
 
 
 def evaluate_with_method(
