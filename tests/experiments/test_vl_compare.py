@@ -46,8 +46,11 @@ def test_a_study_from_the_command_line(cli, tmp_path, vl_data, flags):
         (["--pretraining", "output_dir=x"], "unknown setting 'output_dir'"),
         (["--pretraining", "recipe=cmal"], "unknown setting 'recipe'"),
         (["--pretraining", "steps=x"], "steps must be a whole number"),
-        (["--setting", "seed=3"], "fine-tuning: seed is no setting of a study"),
+        (["--setting", "seed=3"], "fine-tuning vqa: seed is no setting of a study"),
         (["--setting", "stepz=3"], "unknown setting 'stepz'"),
+        (["--setting", "vqq.steps=3"], "'vqq' is not compared"),
+        (["--method", "text", "--task", "rec"], "rec has no questions"),
+        (["--method", "maze"], "unknown method 'maze'"),
         (["--recipe", "cmql"], "unknown recipe 'cmql'"),
         (["--share", "0"], "share must be above 0"),
         (["--task", "vq"], "unknown task 'vq'"),
@@ -58,6 +61,14 @@ def test_a_study_from_the_command_line(cli, tmp_path, vl_data, flags):
 def test_mistakes_are_one_line_before_any_work(cli, tmp_path, vl_data, flags, arguments, message):
     assert message in cli("vl", "compare", vl_data, *flags, *arguments).error
     assert not list(tmp_path.glob("cells/pretrained-*"))
+
+
+def test_methods_are_compared_on_questions_alone(cli, tmp_path, vl_data, flags):
+    asked = ["vl", "compare", vl_data, *flags, "--recipe", "cmal", "--method", "text", "--setting", "vqa.steps=3"]
+    result = cli(*asked, "--seeds", 1, "--json").json
+    assert [(row["problem"], row["method"]) for row in result["rows"]] == [("vqa", "cmal+text")]
+    assert result["settings"]["fine_tuning"]["vqa.steps"] == 3
+    assert "| vqa | CMAL without prototypes | 100% |" in (tmp_path / "s.md").read_text()
 
 
 def test_a_missing_world_is_one_line(cli, tmp_path, flags):

@@ -12,7 +12,7 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.experiments import vl_problems
-from polysense.experiments.vl_problems import FOLDS, check_problems, corpus_problems, world_problems
+from polysense.experiments.vl_problems import FOLDS, check_owners, check_questions, corpus_problems, world_problems
 from polysense.vision_language.corpora.coco_mini import CocoMini
 from polysense.vision_language.corpora.corpus import Corpus
 from polysense.vision_language.examples import Caption, Entailment, Expression, Question
@@ -146,6 +146,13 @@ def test_a_problem_may_have_settings_of_its_own(vl_data):
     given = {"steps": 7, "vqa.steps": 9, "vqa.batch_size": 3}
     vqa, rec = world_problems(vl_data, ["vqa", "rec"], given)
     assert vqa.settings == {"steps": 9, "batch_size": 3} and rec.settings == {"steps": 7}
-    check_problems(given, [vqa, rec])
+    check_owners(given, ["vqa", "rec"])
     with pytest.raises(PolysenseError, match=r"setting vqa\.steps: 'vqa' is not compared; compared are rec"):
-        check_problems(given, [rec])
+        check_owners(given, ["rec"])
+
+
+def test_methods_are_for_questions():
+    check_questions(["vqa", "nlvr", "easy_vqa"])
+    for name in ("rec", "nlvr2", "flickr8k"):
+        with pytest.raises(PolysenseError, match=f"{name} has no questions"):
+            check_questions(["vqa", name])

@@ -84,3 +84,22 @@ def test_every_scored_part_is_a_row_and_a_panel(tmp_path) -> None:
     assert {row["mean"] for row in rows if row["problem"] == "vqa/test_seen"} == {90.0}
     many = [c | {"problem": name} for name in ("vqa", "nlvr2", "rec") for c in both]
     assert [bool(axes.lines) for axes in curve(summarise(many)).axes] == [True] * 6 + [False] * 2
+
+
+def test_the_first_start_is_tested_against_the_others(tmp_path) -> None:
+    renamed = {"cmal": "cmal+mase", "cmcl": "cmal+text"}
+    cells = [c | {"start": renamed[c["start"]]} for c in CELLS if c["start"] in renamed]
+    result = save_study(tmp_path / "s.json", cells, "x", [], {})
+    assert [(t["against"], t["share"]) for t in result["tests"]] == [("cmal+text", 0.5), ("cmal+text", 1)]
+    page = (tmp_path / "s.md").read_text()
+    assert "| CMAL + MASE is better by |" in page and "| vqa | CMAL without prototypes | 50% |" in page
+
+
+def test_every_start_has_a_colour_and_a_name_in_the_legend() -> None:
+    """Also one that the first panel lacks."""
+    more = [c | {"start": f"cmal+{by}"} for by in ("mase", "text", "mpb") for c in CELLS if c["start"] == "cmal"]
+    rec = [c | {"problem": "rec"} for c in CELLS if c["start"] == "cmcl"]
+    figure = curve(summarise([*rec, *CELLS, *more]))
+    lines = [line for line in figure.axes[1].lines if line.get_label()[0] != "_"]
+    assert len({line.get_color() for line in lines}) == len(lines) == 6
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {line.get_label() for line in lines}

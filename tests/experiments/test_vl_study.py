@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from polysense.errors import PolysenseError
 from polysense.experiments import vl_digest, vl_study
-from polysense.experiments.vl_digest import folder_digest, source_digest
+from polysense.experiments.vl_digest import folder_digest, method_identity, source_digest
 from polysense.experiments.vl_problems import world_problems
 from polysense.experiments.vl_study import Problem, Start, Study
 from polysense.vision_language.captions import read_caption_folder, take_share
@@ -20,7 +20,7 @@ from polysense.vision_language.tasks import Split
 from polysense.vision_language.tasks.questions import QuestionAnswering
 from polysense.vision_language.tasks.referring import ReferringExpressions
 from polysense.vision_language.tasks.retrieval import Retrieval
-from polysense.vision_language.with_method import NO_ANSWER
+from polysense.vision_language.with_method import NO_ANSWER, train_with_method
 from vision_language.data_folder import OPTIONS
 
 pytest_plugins = ("vision_language.data_folder",)
@@ -179,6 +179,7 @@ def test_a_backbone_counts_by_its_weights(study, problem, tmp_path, bert_folder)
     [
         ("vision_language/corpora/nlvr.py", True), ("vision_language/data/synonyms.tsv", True),
         ("pictures/colour.py", True), ("training/data.py", True), ("experiments/vl_problems.py", True),
+        ("vision_language/with_method.py", True),
         ("new.py", True), ("cli/new.py", False), ("explain/page.py", False), ("alignment/new.py", False),
         ("vision_language/drawing.py", False), ("experiments/vl_report.py", False), ("__pycache__/new.pyc", False),
     ],
@@ -205,7 +206,7 @@ def test_data_are_digested_once_a_study(study, problem, monkeypatch):
 @pytest.mark.parametrize("name", ["seed", "output_dir", "recipe", "stepz"])
 def test_a_setting_that_a_study_does_not_take_is_one_line(study, problem, name):
     for refused in (lambda: replace(study, pretraining={name: 3}), lambda: replace(problem, settings={name: 3})):
-        with pytest.raises(PolysenseError, match=f"(pre-training|fine-tuning): .*{name}") as error:
+        with pytest.raises(PolysenseError, match=f"(pre-training|fine-tuning rec): .*{name}") as error:
             refused()
         assert "\n" not in str(error.value)
 
@@ -239,7 +240,7 @@ def test_one_bar_names_the_cells(study, problem, capsys):
     assert "1/1" in shown and "rec cmal 100% seed 0" in shown and "pre-training" not in shown
 
 
-def test_methods_are_compared_on_questions(study, vl_data, work):
+def test_methods_are_compared_on_questions(study, vl_data, work, tmp_path):
     (vqa,) = world_problems(vl_data, ["vqa"], QUICK)
     starts = [Start(f"cmal+{method}", "cmal", method=method) for method in ("macsc", "text")]
     macsc, text = study.run(starts, [vqa], [0])
@@ -248,10 +249,23 @@ def test_methods_are_compared_on_questions(study, vl_data, work):
         assert 0 <= cell["scores"]["test"]["accuracy"] <= 1 and cell["metric"] == "accuracy"
         assert set(cell["left_out"]) == {NO_ANSWER}
     assert [entry[0] for entry in work] == ["pretrain"]  # by `with_method`, not with the task's own head
+    start = study._folder("cmal", 1.0, 0)
+    alone = train_with_method(tmp_path / "m", vl_data, start, "text", progress=False, seed=0, **QUICK)
+    assert alone["scores"]["test"] == text["scores"]["test"]
+
+
+def test_what_a_method_reads_is_in_its_key(study, problem, monkeypatch):
+    starts = [Start("cmal+mase", "cmal", method="mase"), CMAL]
+    before = [study._score_key(start, problem) for start in starts]
+    monkeypatch.setattr(vl_study, "method_identity", lambda method: {"scene_graphs": "another parser"})
+    after = [study._score_key(start, problem) for start in starts]
+    assert before[0] != after[0] and before[1] == after[1]
+    assert {"towers", "reading", "scene_graphs"} == set(method_identity("mase"))
+    assert method_identity("text") == {**method_identity("text"), "towers": {}, "scene_graphs": None}
 
 
 def test_a_method_needs_questions_and_a_pre_trained_model(study, problem):
-    with pytest.raises(PolysenseError, match="rec: methods are for visual questions"):
+    with pytest.raises(PolysenseError, match="rec: no questions"):
         study.run([Start("cmal+mase", "cmal", method="mase")], [problem], [0])
     with pytest.raises(PolysenseError, match="method mase: it is compared on a pre-trained model"):
         Start("x", None, method="mase")

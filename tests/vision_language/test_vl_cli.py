@@ -149,12 +149,13 @@ def test_pictures_are_called_by_their_files_names(tmp_path):
 def test_world_is_given_what_was_asked(cli, tmp_path, monkeypatch):
     given: dict[str, Any] = {}
     monkeypatch.setattr(world_module, "build_world", lambda folder, **kwargs: given.update(kwargs, folder=folder))
-    asked = ["--scenes", 5, "--validation", 2, "--test", 3, "--seed", 4, "--pictures", "all", "--workers", 1]
+    asked = ["--scenes", 5, "--validation", 2, "--test", 3, "--test-seen", 6, "--seed", 4]
+    asked += ["--pictures", "all", "--workers", 1]
     made = cli("vl", "world", "--output-dir", tmp_path / "w", *asked, "--json").json
-    assert made == {"world": str(tmp_path / "w"), "scenes": {"train": 5, "validation": 2, "test": 3}}
+    assert made == {"world": str(tmp_path / "w"), "scenes": {"train": 5, "validation": 2, "test": 3, "test_seen": 6}}
     assert given == {
-        "folder": tmp_path / "w", "scenes": 5, "validation": 2, "test": 3, "seed": 4, "pictures": "all", "workers": 1,
-        "overwrite": False,
+        "folder": tmp_path / "w", "scenes": 5, "validation": 2, "test": 3, "test_seen": 6, "seed": 4, "pictures": "all",
+        "workers": 1, "overwrite": False,
     }  # fmt: skip
     assert "some" in cli("vl", "world", "--output-dir", tmp_path / "w", "--pictures", "some").error
 

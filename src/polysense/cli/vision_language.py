@@ -46,7 +46,7 @@ def world(
     ] = 2_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same world.")] = 0,
     pictures: Annotated[
-        Literal["test", "all"], typer.Option(help="Keep pictures of: all, or the test and validation parts.")
+        Literal["test", "all"], typer.Option(help="Keep pictures of: all parts, or all but train.")
     ] = "test",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     overwrite: Overwrite = False,
@@ -340,9 +340,12 @@ def compare(
         list[str] | None, typer.Option(help="nlvr, easy_vqa, flickr8k, snli_ve, coco_mini. Repeatable.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Fine-tune by it, on --task vqa: mase, text, ... Repeatable.")
+        list[str] | None,
+        typer.Option(help="Fine-tune by it: mase, text, ...; on questions alone (--task vqa). Repeatable."),
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Also without pre-training, and text alone.")] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="Also without pre-training, and text alone; not where methods are compared.")
+    ] = True,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...; of a corpus without a test part, folds.")] = 3,
     backbone: Annotated[
         str, typer.Option(help="The BERT that all start from; small:WIDTH: random layers over MiniLM's words, reduced.")
@@ -358,7 +361,13 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare ways to pre-train, at several amounts of data, on downstream tasks over seeds."""
-    from polysense.experiments.vl_problems import WORLD_TASKS, check_problems, corpus_problems, world_problems
+    from polysense.experiments.vl_problems import (
+        WORLD_TASKS,
+        check_owners,
+        check_questions,
+        corpus_problems,
+        world_problems,
+    )
     from polysense.experiments.vl_report import save_study
     from polysense.experiments.vl_study import Start, Study
 
@@ -367,21 +376,22 @@ def compare(
         settings = parse_options(setting or [], "--setting")
         pairs = [(name, part) for name in dict.fromkeys(recipe) for part in dict.fromkeys(share)]
         starts = [Start(name, name, part) for name, part in pairs]
+        names = list(dict.fromkeys(task or ([] if corpus else ["vqa"] if method else WORLD_TASKS)))
+        data = list(dict.fromkeys(corpus or []))
+        check_owners(settings, [*names, *data])
         if method:
+            check_questions([*names, *data])
             starts = [
                 Start(f"{each.name}+{by}", each.recipe, each.share, method=by)
                 for by in dict.fromkeys(method) for each in starts
             ]  # fmt: skip
-        if baselines:
+        if baselines and not method:
             starts += [Start("none", None), Start("text", None, look=False)]
         study = Study(
             world / "train", cells, parse_options(pretraining or [], "--pretraining"), parse_options(option or []),
             backbone,
         )  # fmt: skip
-        names = task if task or corpus else list(WORLD_TASKS)
-        problems = world_problems(world, list(dict.fromkeys(names or [])), settings)
-        problems += corpus_problems(list(dict.fromkeys(corpus or [])), settings)
-        check_problems(settings, problems)
+        problems = world_problems(world, names, settings) + corpus_problems(data, settings)
         told = {
             "backbone": backbone,
             "pretraining": dict(study.pretraining),

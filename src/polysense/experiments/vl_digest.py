@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,11 @@ import polysense
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import file_digest
-from polysense.training.train import versions
+from polysense.methods.catalog import method_config
+from polysense.prototypes.reading import Reading
+from polysense.scene_graphs.extractor import GraphExtractor
+from polysense.towers.registry import open_tower, parse_towers
+from polysense.training.train import DEFAULT_TOWERS, versions
 from polysense.vision_language.region_files.source import RegionFile
 from polysense.vision_language.tasks import Split
 
@@ -59,6 +64,22 @@ def backbone_digest(backbone: str) -> str:
     """Of the files of a BERT that is a folder here; of another, its hub id."""
     folder = Path(resolve_model(backbone))
     return folder_digest(folder) if folder.is_dir() else backbone
+
+
+@cache
+def method_identity(method: str) -> Mapping[str, Any]:
+    """Of what a method reads beside its model: the default towers, how they are read, and the parser.
+
+    Raises:
+        PolysenseError: a tower or the parser cannot be had.
+    """
+    chosen = method_config(method)
+    towers = parse_towers(DEFAULT_TOWERS) if chosen.multimodal else {}
+    return {
+        "towers": {modality: open_tower(spec).fingerprint for modality, spec in towers.items()},
+        "reading": Reading().to_dict(),
+        "scene_graphs": dict(GraphExtractor().identity) if chosen.uses_graph else None,
+    }
 
 
 def split_digest(split: Split[Any]) -> str:

@@ -39,7 +39,6 @@ def world_problems(world: Path, tasks: Sequence[str], settings: Mapping[str, Any
 
     The parts are the same for every seed.
 
-
     Args:
         settings: fields of `RunSettings`, for one task as "TASK.FIELD", e.g. {"steps": 2000, "vqa.steps": 4000}.
 
@@ -64,6 +63,9 @@ def world_problems(world: Path, tasks: Sequence[str], settings: Mapping[str, Any
 def corpus_problems(names: Sequence[str], settings: Mapping[str, Any]) -> list[Problem]:
     """Published data by name; seed s tests on fold s of 5 (s modulo 5), except where the data come with a test part.
 
+    Args:
+        settings: fields of `RunSettings`, for one of the data as "NAME.FIELD".
+
     Raises:
         PolysenseError: an unknown name or setting, or the data are not there.
     """
@@ -87,17 +89,28 @@ def settings_of(problem: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if "." not in name} | own
 
 
-def check_problems(settings: Mapping[str, Any], problems: Sequence[Problem]) -> None:
-    """Refuse a setting of a problem that is none of these.
+def check_questions(problems: Sequence[str]) -> None:
+    """Refuse problems that `with_method` cannot fine-tune on, of those that are known.
 
     Raises:
         PolysenseError: there is one.
     """
-    known = [problem.name for problem in problems]
+    for name in problems:
+        task = _CORPORA[name][0] if name in _CORPORA else get_task(name)
+        if task.name != "vqa":
+            raise PolysenseError(f"--method: {name} has no questions, which methods are for; give --task vqa alone")
+
+
+def check_owners(settings: Mapping[str, Any], problems: Sequence[str]) -> None:
+    """Refuse a setting "PROBLEM.FIELD" of a problem that is none of these.
+
+    Raises:
+        PolysenseError: there is one.
+    """
     for name in settings:
-        problem, dot, _ = name.rpartition(".")
-        if dot and problem not in known:
-            raise PolysenseError(f"setting {name}: {problem!r} is not compared; compared are {', '.join(known)}")
+        owner, dot, _ = name.rpartition(".")
+        if dot and owner not in problems:
+            raise PolysenseError(f"setting {name}: {owner!r} is not compared; compared are {', '.join(problems)}")
 
 
 def _folded(

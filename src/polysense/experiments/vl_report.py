@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from polysense.training.train import versions
 MAIN_PART = "test"
 _ACROSS = 4
 _COLOURS = {"cmal": "#c2532f", "cmcl": "#2f7dc2", "none": "#4c566a", "text": "#9aa7b5"}
+_MORE_COLOURS = ("#3d9a5f", "#8c5fb0", "#c29a2f", "#b0567f", "#2f9a9a", "#6b6f3a")
 
 
 def summarise(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -68,7 +70,7 @@ def data_needed(
 
     Returns:
         share, and the `paired_test` there on the same seeds; None: at none. A problem that `theirs` was not scored on
-        with all data is left out.
+        with all data is left out, as are starts with methods.
     """
     needed: dict[str, dict[str, Any] | None] = {}
     for problem in dict.fromkeys(row["problem"] for row in rows):
@@ -180,11 +182,14 @@ def curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes in panels[len(problems) :]:
         axes.set_axis_off()
+    methods = dict.fromkeys(row["method"] for row in rows)
+    others = zip([name for name in methods if name not in _COLOURS], cycle(_MORE_COLOURS), strict=False)
+    colours = {**_COLOURS, **dict(others)}
     for axes, problem in zip(panels, problems, strict=False):
         of = [row for row in rows if row["problem"] == problem]
         for method in dict.fromkeys(row["method"] for row in of):
             mine = sorted((row for row in of if row["method"] == method), key=lambda row: row["share"] or 0)
-            colour = _COLOURS.get(method, "#3d9a5f")
+            colour = colours[method]
             if mine[0]["share"] is None:
                 axes.axhline(mine[0]["mean"], color=colour, ls=":", lw=1.4, label=_label(method))
                 continue
@@ -199,10 +204,15 @@ def curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set(title=problem, xlabel="% of the pre-training pairs")
         axes.spines[["top", "right"]].set_visible(False)
     figure.supylabel("test score, points of 100", fontsize="medium")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside upper center")
+    shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    columns = min(len(shown), 2 * across)
+    figure.legend([*shown.values()], [*shown], frameon=False, ncols=columns, loc="outside upper center")
     return figure
 
 
 def _label(method: str) -> str:
+    """What a start is called in a table: a recipe, one with a method, or a baseline."""
+    recipe, _, by = method.partition("+")
+    if by:
+        return f"{recipe.upper()} without prototypes" if by == "text" else f"{recipe.upper()} + {by.upper()}"
     return {"none": "not pre-trained", "text": "text alone"}.get(method, method.upper())

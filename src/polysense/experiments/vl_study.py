@@ -1,4 +1,4 @@
-"""How much vision-language pre-training needs: recipes and shares of the data, scored on problems over seeds.
+"""How much vision-language pre-training needs: recipes and shares of the data, fine-tuned and scored over seeds.
 
 A finished model or score is kept in a folder under a key of all that it depends on; several processes may work on the
 same study, each on what no other has begun.
@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from polysense.errors import PolysenseError
 from polysense.experiments.vl_backbone import open_backbone
-from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest
+from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest, method_identity
 from polysense.folder import write_json
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
@@ -28,7 +28,7 @@ from polysense.towers.registry import parse_towers
 from polysense.training.train import DEFAULT_TOWERS
 from polysense.vision_language.captions import read_caption_folder, take_share
 from polysense.vision_language.examples import Caption
-from polysense.vision_language.fine_tuning import fine_tune, fresh_start, load_start
+from polysense.vision_language.fine_tuning import fine_tune, fresh_start, load_start, score_parts
 from polysense.vision_language.models.pretraining import RECIPES
 from polysense.vision_language.pretraining import pretrain
 from polysense.vision_language.processing import CmalProcessor
@@ -37,15 +37,14 @@ from polysense.vision_language.regions import RegionSource
 from polysense.vision_language.settings import RunSettings
 from polysense.vision_language.tasks import Split, Task
 from polysense.vision_language.tasks.questions import QuestionAnswering
-from polysense.vision_language.with_method import fine_tune_with_method
-from polysense.vision_language.with_method import score as score_with_method
+from polysense.vision_language.with_method import fine_tune_with_method, score
 
 WAIT_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a fine-tuned model starts from, one line of a table.
+    """What a fine-tuned model starts from and what is added to it, one line of a table.
 
     Attributes:
         name: what tables print.
@@ -102,7 +101,7 @@ class Problem:
 
     def run_settings(self, seed: int) -> RunSettings:
         """Of a fine-tuning: the task's defaults, with `settings` instead."""
-        return _run_settings("fine-tuning", asdict(self.task.defaults), self.settings, seed)
+        return _run_settings(f"fine-tuning {self.name}", asdict(self.task.defaults), self.settings, seed)
 
 
 @dataclass
@@ -155,7 +154,8 @@ class Study:
             one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds.
 
         Raises:
-            PolysenseError: a share is out of range or data cannot be read, both before any work; or a run fails.
+            PolysenseError: a share is out of range, data cannot be read, or a method meets no questions, all before any
+                work; or a run fails.
         """
         cells = [
             (start, problem, seed)
@@ -190,7 +190,7 @@ class Study:
             take_share(self._read[0], start.share)
         for problem in problems:
             if problem.task.name != QuestionAnswering.name and any(start.method for start in starts):
-                raise PolysenseError(f"{problem.name}: methods are for visual questions; compare them on those alone")
+                raise PolysenseError(f"{problem.name}: no questions, which methods are for; compare them on vqa alone")
             problem.splits(seeds[0])
 
     def _file(self, start: Start, problem: Problem, seed: int) -> Path:
@@ -247,11 +247,7 @@ class Study:
             trained, processor, left_out, _ = fine_tune(
                 problem.task, splits, build, problem.run_settings(seed), Path(folder), progress=False
             )
-            scores = {
-                name: problem.task.evaluate(trained, processor, split, progress=False)
-                for name, split in splits.items()
-                if name != "train"
-            }
+            scores = score_parts(splits, lambda s: problem.task.evaluate(trained, processor, s, progress=False))
         return scores, left_out
 
     def _with_method(
@@ -259,17 +255,14 @@ class Study:
     ) -> tuple[dict[str, Any], dict[str, int]]:
         """The same by a method, with the default towers."""
         chosen, settings = method_config(method), problem.run_settings(seed)
+        task = cast("QuestionAnswering", problem.task)  # see `_check`
         processor = QuestionProcessor.from_start(model, chosen, parse_towers(DEFAULT_TOWERS), Reading())
         with tempfile.TemporaryDirectory() as folder:
             trained, left_out, _ = fine_tune_with_method(
-                splits, processor, chosen, model, settings, Path(folder), progress=False
+                task, splits, processor, chosen, model, settings, Path(folder), progress=False
             )
-        scores = {
-            name: score_with_method(trained, processor, split, 2 * settings.batch_size, progress=False)
-            for name, split in splits.items()
-            if name != "train"
-        }
-        return scores, left_out
+        size = 2 * settings.batch_size
+        return score_parts(splits, lambda s: score(task, trained, processor, s, size, progress=False)), left_out
 
     def _try_pretrained(self, recipe: str, share: float, seed: int) -> Path | None:
         """The folder of a pre-trained model, or None while another process makes it."""
@@ -315,7 +308,8 @@ class Study:
     def _score_key(self, start: Start, problem: Problem) -> str:
         task = [problem.task.name, vars(problem.task)]
         settings = asdict(problem.run_settings(0))
-        return digest(asdict(start), settings, task, problem.digest, problem.name, self._pretraining_key)
+        read = None if start.method is None else method_identity(start.method)
+        return digest(asdict(start), settings, task, problem.digest, problem.name, self._pretraining_key, read)
 
 
 def _run_settings(of: str, base: dict[str, Any], given: Mapping[str, Any], seed: int) -> RunSettings:

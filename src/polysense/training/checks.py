@@ -29,7 +29,9 @@ def check_numbers(
     """Check the fields `names`: finite numbers above 0.
 
     Args:
-        whole: those that are whole numbers. may_be_zero: those that may be 0. most: the largest value of some.
+        whole: those that are whole numbers.
+        may_be_zero: those that may be 0.
+        most: the largest value of some.
 
     Raises:
         PolysenseError: one is something else.

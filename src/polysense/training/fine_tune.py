@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,9 +145,6 @@ def fine_tune(
     Returns:
         the trainer, its model trained.
     """
-    if not resume:
-        for stale in folder.glob("checkpoint-*"):  # of an interrupted run that nobody goes on with
-            shutil.rmtree(stale)
     set_seed(settings.seed)
     widths = processor.widths if method.multimodal else {}
     model = build_model(data, method, backbone, widths, settings.dropout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,20 @@ def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: 
     """
     partial = working_folder(folder)
     if resume:
-        check_resumable(partial, run)
+        _check_resumable(partial, run)
     elif any(partial.glob("checkpoint-*")) and not overwrite:
         raise PolysenseError(
             f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
         )
+    else:
+        # Before the new note, so that no later `resume` takes them for this run's.
+        for stale in partial.glob("checkpoint-*"):
+            shutil.rmtree(stale)
     write_json(partial / RUN_FILE, run)
     return partial
 
 
-def check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
+def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     """Refuse to go on from checkpoints that are not there, or are those of another run.
 
     Raises:

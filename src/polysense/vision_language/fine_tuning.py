@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ def read_splits(
     if not splits:
         raise PolysenseError(f"{folder}: none of {', '.join(SPLITS)} is a folder in it; give a folder of data")
     if "train" not in splits:
-        raise PolysenseError(f"{folder}: there is no train folder in it")
+        raise PolysenseError(f"{folder}: there is no train folder in it; give a folder of data with train/")
     return splits
 
 
@@ -92,6 +92,13 @@ def read_split(
             "use the features that it was trained with"
         )
     return split
+
+
+def score_parts(
+    splits: Mapping[str, Split[E]], score: Callable[[Split[E]], dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """The scores of every part but the one that was trained on."""
+    return {name: score(split) for name, split in splits.items() if name != "train"}
 
 
 def has_method(folder: str | Path) -> bool:
@@ -245,11 +252,7 @@ def train(
     model, processor, left_out, log = fine_tune(
         chosen, splits, build, run_settings, partial, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress
     )
-    scores = {
-        name: chosen.evaluate(model, processor, split, progress=progress)
-        for name, split in splits.items()
-        if name != "train"
-    }
+    scores = score_parts(splits, lambda split: chosen.evaluate(model, processor, split, progress=progress))
     results = {
         **run,
         "metric": chosen.metric,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,6 @@ def run_training(
     Raises:
         PolysenseError: training diverged.
     """
-    if not resume:
-        for stale in folder.glob("checkpoint-*"):
-            shutil.rmtree(stale)
     set_seed(settings.seed)
     model = build()
     arguments = TrainingArguments(

@@ -32,21 +32,11 @@ from polysense.training.e_step import EStep, e_step_history
 from polysense.training.predict import AHEAD
 from polysense.training.predict import load_trained as load_trained_method
 from polysense.training.runs import begin_run, finish_run
-from polysense.training.train import (
-    DEFAULT_TOWERS,
-    WEIGHTS_FIGURE,
-    modality_weights,
-    versions,
-)
+from polysense.training.train import DEFAULT_TOWERS, WEIGHTS_FIGURE, modality_weights, versions
 from polysense.training.weights_figure import draw_weights
 from polysense.vision_language.answers import normalise_answer
 from polysense.vision_language.examples import Question
-from polysense.vision_language.fine_tuning import (
-    fresh_start,
-    load_start,
-    read_split,
-    read_splits,
-)
+from polysense.vision_language.fine_tuning import fresh_start, load_start, read_split, read_splits, score_parts
 from polysense.vision_language.processing import PROCESSOR_FILE, CmalProcessor
 from polysense.vision_language.question_inputs import QuestionProcessor, QuestionRows
 from polysense.vision_language.settings import RunSettings
@@ -122,7 +112,7 @@ def train_with_method(
     }
     partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
     trained, left_out, log = fine_tune_with_method(
-        splits, processor, chosen, start, run_settings, partial,
+        task, splits, processor, chosen, start, run_settings, partial,
         fresh=fresh, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress,
     )  # fmt: skip
     e_steps = e_step_history(log)
@@ -130,11 +120,9 @@ def train_with_method(
         **run,
         "modalities": [TEXT, *processor.text.widths],
         "metric": task.metric,
-        "scores": {
-            name: score(trained, processor, split, 2 * run_settings.batch_size, progress)
-            for name, split in splits.items()
-            if name != "train"
-        },
+        "scores": score_parts(
+            splits, lambda split: score(task, trained, processor, split, 2 * run_settings.batch_size, progress)
+        ),
         "weights": modality_weights(trained),
         "e_steps": e_steps,
         "rows": {name: len(split.examples) for name, split in splits.items()},
@@ -152,6 +140,7 @@ def train_with_method(
 
 
 def fine_tune_with_method(
+    task: QuestionAnswering,
     splits: Mapping[str, Split[Question]],
     processor: QuestionProcessor,
     method: MethodConfig,
@@ -167,6 +156,7 @@ def fine_tune_with_method(
     """Train on the split "train"; the questions of all splits are read first, so that towers are needed once.
 
     Args:
+        task: says which answers there are.
         processor: of `start` and the method (`QuestionProcessor.from_start`).
         folder: of checkpoints.
 
@@ -176,7 +166,6 @@ def fine_tune_with_method(
     Raises:
         PolysenseError: the method's layers do not fit the backbone's width, or training diverged.
     """
-    task = QuestionAnswering()
     answers = task.configure(splits["train"].examples)
     usable, labels = answerable(splits["train"], answers["label2id"])
     processor.text.prepare(list(dict.fromkeys(e.text for split in splits.values() for e in split.examples)), progress)
@@ -249,7 +238,7 @@ def evaluate_with_method(
         "task": task.name,
         "method": trained.config.method["name"],
         "metric": task.metric,
-        "scores": score(trained, processor, split, batch_size, progress),
+        "scores": score(task, trained, processor, split, batch_size, progress),
         "rows": len(split.examples),
     }
 
@@ -283,6 +272,7 @@ def answerable(split: Split[Question], classes: Mapping[str, int]) -> tuple[Spli
 
 
 def score(
+    task: QuestionAnswering,
     model: PolysenseForSequenceClassification,
     processor: QuestionProcessor,
     split: Split[Question],
@@ -291,7 +281,7 @@ def score(
 ) -> dict[str, float]:
     """VQA's soft-score accuracy, as `QuestionAnswering.score` gives it."""
     outputs = predict(model, processor, split, batch_size, progress)
-    return QuestionAnswering().score(split, outputs, cast("Any", model.config))
+    return task.score(split, outputs, cast("Any", model.config))
 
 
 @torch.no_grad()

@@ -113,6 +113,6 @@ def test_no_part_names_objects_of_another(scenes, parts):
         text = " ".join(each.text.lower() for each in told)
         words = {*re.findall(r"[\w'-]+", text)}
         for other in parts:
-            if parts[other] is not parts[split]:
+            if parts[other] != parts[split]:
                 assert (heads[other] | every[other]) & words == set()
                 assert not [name for name in every[other] if " " in name and re.search(rf"\b{name}\b", text)]

@@ -62,6 +62,13 @@ def test_regions_are_the_scenes(world, things, parts):
             np.testing.assert_array_equal(found.features, expected)
 
 
+def test_scenes_of_seen_kinds_are_new_ones(world, things):
+    named = {thing.name: thing for thing in things}
+    seen, train = (read_scenes(world / split / "scenes.jsonl", named) for split in ("test_seen", "train"))
+    assert {placed.thing.split for scene in seen for placed in scene.objects} == {"train"}
+    assert not [scene for scene in seen if scene.objects in [other.objects for other in train]]
+
+
 def test_texts_are_in_the_layouts_of_their_data_sets(world):
     told = json.loads((world / "world.json").read_text())["parts"]
     for split, name in {"train": "train", "validation": "val", "test": "test", "test_seen": "test"}.items():

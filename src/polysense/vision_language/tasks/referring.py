@@ -28,7 +28,7 @@ class ReferringExpressions(ExampleTask[Expression]):
     """References and instances.json: accuracy at an intersection over union of 0.5.
 
     The references are references.json, references.p, or a published refs(....p. One that has several splits gives those
-    of the folder: train/ its "train", validation/ its "val", test/ all that begin with "test".
+    of the folder: train/ its "train", validation/ its "val", test/ and test_seen/ all that begin with "test".
 
     The candidates are the regions of the picture: a data set's own boxes, or a detector's. An expression whose object
     no candidate meets counts as wrong, and is left out of training. Without regions there is nothing to choose from.
@@ -43,12 +43,12 @@ class ReferringExpressions(ExampleTask[Expression]):
         file = _references_file(folder)
         splits = read_refcoco_splits(file, folder / "instances.json")
         part = folder.absolute().name
-        wanted = "val" if part == "validation" else part
+        wanted = {"validation": "val", "test_seen": "test"}.get(part, part)
         chosen = [name for name in splits if len(splits) == 1 or name.startswith(wanted)]
         if splits and not chosen:
             raise PolysenseError(
                 f"{file}: of its splits {', '.join(map(repr, sorted(splits)))} none belongs into a folder {part!r}; "
-                "call it train, validation or test"
+                "call it train, validation, test or test_seen"
             )
         return [expression for name in chosen for expression in splits[name]]
 

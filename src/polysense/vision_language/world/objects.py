@@ -43,7 +43,7 @@ class WorldObject:
         return self.name.split(" of ")[0].split()[-1]
 
     @property
-    def split(self) -> Split:
+    def split(self) -> Literal["train", "validation", "test"]:
         """The part of the world that it lives in; things with one head noun share it.
 
         A hash of the head noun: about 80% train, 10% validation and 10% test, whatever else is in the catalogue.
@@ -101,7 +101,8 @@ def by_split(objects: Iterable[WorldObject]) -> dict[Split, list[WorldObject]]:
     parts: dict[Split, list[WorldObject]] = {split: [] for split in SPLITS}
     for each in objects:
         parts[each.split].append(each)
-    parts["test_seen"] = parts["train"]
+        if each.split == "train":
+            parts["test_seen"].append(each)
     for split, found in parts.items():
         if len(found) < SMALLEST_PART:
             raise PolysenseError(
