@@ -76,7 +76,7 @@ def method_identity(method: str) -> Mapping[str, Any]:
     chosen = method_config(method)
     towers = parse_towers(DEFAULT_TOWERS) if chosen.multimodal else {}
     return {
-        "towers": {modality: open_tower(spec).fingerprint for modality, spec in towers.items()},
+        "towers": {modality: open_tower(spec).fingerprint() for modality, spec in towers.items()},
         "reading": Reading().to_dict(),
         "scene_graphs": dict(GraphExtractor().identity) if chosen.uses_graph else None,
     }
