@@ -56,7 +56,7 @@ def test_every_task_reads_its_files(vl_data):
 def test_unknown_tasks_and_folders_are_said(vl_data, tmp_path):
     with pytest.raises(PolysenseError, match=r"unknown task 'vqaa'.*vqa.*the tasks are vqa, nlvr2, snli-ve, rec, ret"):
         get_task("vqaa")
-    with pytest.raises(PolysenseError, match="none of train, validation, test is a folder in it"):
+    with pytest.raises(PolysenseError, match="none of train, validation, test, test_seen is a folder in it"):
         read_splits(tmp_path, get_task("vqa"))
 
 

@@ -383,7 +383,7 @@ def test_the_command_line_scores_it_and_answers_nothing_with_it(cli, tmp_path, g
 
 def test_it_reads_as_many_regions_as_its_start(given, mase, monkeypatch):
     seen: list[int | None] = []
-    monkeypatch.setattr(with_method, "score", lambda model, processor, split, *_: seen.append(split.most) or {})
+    monkeypatch.setattr(with_method, "score", lambda task, model, processor, split, *_: seen.append(split.most) or {})
     evaluate_with_method(mase[0], given["data"] / "test")
     assert seen == [36]
 
