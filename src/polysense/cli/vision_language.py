@@ -402,7 +402,7 @@ def compare(
 
         def save(found: list[dict[str, Any]]) -> dict[str, Any]:
             trained = [
-                {"recipe": name, "share": part, "seed": seed, **study.pretrained(name, part, seed), "backbone": backbone}
+                {"share": part, "seed": seed, **study.pretrained(name, part, seed), "backbone": backbone}
                 for name, part in pairs for seed in dict.fromkeys(cell["seed"] for cell in found)
             ]  # fmt: skip
             return save_study(output, found, "polysense " + shlex.join(sys.argv[1:]), trained, told, notes)
