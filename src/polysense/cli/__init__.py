@@ -14,6 +14,7 @@ from polysense.cli.extract import extract
 from polysense.cli.models import evaluate, predict, train
 from polysense.cli.towers import towers_app
 from polysense.cli.vision_language import vl_app
+from polysense.cli.vl_compare import compare as vl_compare
 from polysense.errors import PolysenseError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 for verb in (train, evaluate, predict, explain, extract, align, zero_shot, demo, compare):
     app.command()(verb)
 app.add_typer(towers_app, name="towers")
+vl_app.command("compare")(vl_compare)
 app.add_typer(vl_app, name="vl")
 
 # Typer carries a copy of click in some versions and depends on it in others; this is the one in use.

@@ -30,7 +30,6 @@ REREAD = 8
 """Pairs a photo and a caption that are read together in retrieval."""
 _WITH_TEST = ("easy_vqa",)
 _FOLDED = "{}: seed s tests on fold s of 5 (s modulo 5); folds share training data, so that the t-test is only a guide"
-_WORLD_TESTS = ("test", "test_seen")
 WORLD_TASKS = ("vqa", "nlvr2", "snli-ve", "rec")
 
 
@@ -46,7 +45,9 @@ def world_problems(world: Path, tasks: Sequence[str], settings: Mapping[str, Any
         PolysenseError: an unknown task or setting, or there is no such world.
     """
 
-    parts = ["train", *(part for part in _WORLD_TESTS if part == "test" or (world / part).is_dir())]
+    parts = ["train", "test"]
+    if (world / "test_seen").is_dir():
+        parts.append("test_seen")
 
     def splits_of(task: Task[Any]) -> Callable[[int], Mapping[str, Split[Any]]]:
         @cache
