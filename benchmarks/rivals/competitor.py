@@ -43,7 +43,7 @@ class Seconds:
 
     Attributes:
         wall: by the clock on the wall, which other programs on the machine make longer.
-        cpu: of this process on all its threads, which they hardly do; says nothing of work on a GPU.
+        cpu: of this process on all its threads, which they lengthen less; says nothing of work on a GPU.
     """
 
     wall: float

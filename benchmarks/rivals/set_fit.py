@@ -42,7 +42,7 @@ class SetFit(Competitor):
             return "SetFit classifies texts; the choices of each row are no classes"
         if data.has_pair:
             return (
-                "SetFit does not take pairs of texts, and its documentation has no way for them "
+                "SetFit does not take pairs of texts, its maintainers say "
                 "(github.com/huggingface/setfit, issues 91 and 382)"
             )
         return None

@@ -150,7 +150,7 @@ def notes(study: Study) -> list[str]:
     seconds = (
         "training s: mean seconds a run, from opening the model to the last step; no scoring, no search. reading s: "
         "the prototypes (and scene graphs) of the training rows, from nothing; a store keeps them for other runs. "
-        "of CPU: both again in seconds of the processor, which other programs on the machine hardly change"
+        "of CPU: both again in seconds of the processor, which other programs on the machine change less"
     )
     sizes = (
         f"5% is of the rows that are there, at most {SHARE_ROWS:,}; of a multiple choice, N a class means N times the "
