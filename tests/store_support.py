@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from polysense.prototypes.batch import PrototypeBatch
-from polysense.prototypes.store import PrototypeStore, text_keys
-from polysense.text import Text
+from polysense.prototypes.store import PrototypeStore
+from polysense.text import Text, text_keys
 
 K, WIDTH = 2, 4
 FIELDS = ("features", "counts", "token_ids", "spans", "saliency")

@@ -137,6 +137,7 @@ def test_compare_writes_its_numbers_and_goes_on_from_its_cells(compare, tmp_path
     monkeypatch.setattr("polysense.experiments.grid.fine_tune", lambda *_, **__: pytest.fail("trained again"))
     assert compare("--json").json == result
     shown = compare()
+    assert "6 runs" in shown.err and "search" not in shown.err
     assert shown.status == 0 and "macsc" in shown.out and "against" in shown.out and "±" in shown.out
 
 

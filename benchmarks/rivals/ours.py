@@ -25,7 +25,7 @@ from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.experiments.runs import Run
 from polysense.models import PolysensePreTrainedModel
-from polysense.prototypes.opening import open_source
+from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import TaskData
 from polysense.training.data import split_texts

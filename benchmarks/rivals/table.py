@@ -24,6 +24,7 @@ from polysense.experiments.results import (
     results_of,
     shown_difference,
     shown_p,
+    shown_score,
     tests_by_row,
 )
 
@@ -175,11 +176,10 @@ def table_cells(result: Mapping[str, Any]) -> list[list[str]]:
         test = tests.get((row["task"], row["metric"], row["method"]), {})
         chosen = row["setting"]
         setting = f"{chosen['learning_rate']:.0e}, {chosen['epochs']} epochs" if chosen else "its own"
-        score = f"{row['mean']:.1f} ± {row['std']:.1f}"
         parts = (row["training"], row["reading"])
         seconds = [*(f"{part['wall']:.1f}" for part in parts), " + ".join(f"{part['cpu']:.1f}" for part in parts)]
         place = f"{row['task']} ({row['rows']:,})"
-        cells = [place, row["method"], setting, score, shown_difference(test), shown_p(test), *seconds]
+        cells = [place, row["method"], setting, shown_score(row), shown_difference(test), shown_p(test), *seconds]
         lines.append((order.index(row["task"]), cells))
     return [cells for _, cells in sorted(lines, key=lambda line: line[0])]
 

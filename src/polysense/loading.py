@@ -1,16 +1,21 @@
-"""Whether the hub answers, and the errors of Hugging Face's loaders, said in one line."""
+"""Hugging Face's loaders: whether the hub answers, errors in one line, and weights without a table on the screen."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, get_session
+from transformers.utils import logging as transformers_logging
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+
+logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 8.0
 """How long the hub may take to answer at all before it counts as out of reach."""
@@ -61,3 +66,52 @@ def hub_errors(what: str, source: str) -> Iterator[None]:
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = offline
+
+
+def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """A pretrained model, and those of its parameters, by name, that its files lack and that start at random.
+
+    Files hold more than is asked for (heads of an earlier training) and less (a head to be trained). The table of both
+    that transformers prints stays off the screen: the caller says what of it matters.
+
+    Args:
+        cls: of transformers, with `from_pretrained`.
+        what: "backbone", "tower", ... for the error.
+        source: a name, a hub id or a folder.
+        options: as `from_pretrained` takes them.
+
+    Raises:
+        PolysenseError: a weight has another shape in the files.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    try:
+        transformers_logging.set_verbosity_error()
+        # Shapes are compared below: the error of transformers itself only points at the table.
+        model, info = cls.from_pretrained(
+            resolve_model(source), output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    if odd := sorted(info["mismatched_keys"]):
+        name, found, expected = odd[0]
+        raise PolysenseError(
+            f"{what} {source}: its weight {name} is of shape {tuple(found)} where its config.json asks for "
+            f"{tuple(expected)} ({len(odd)} such in all); mend the configuration or get the whole model again"
+        )
+    missing = set(info["missing_keys"])
+    return model, {name: parameter for name, parameter in model.named_parameters() if name in missing}
+
+
+def warn_of_random(what: str, source: str, missing: dict[str, Any], read: Any) -> None:
+    """Say which weights of what is read start at random; poolers are not read here.
+
+    Args:
+        missing: as `load_weights` gives them.
+        read: the module that texts go through.
+    """
+    used = {id(parameter) for name, parameter in read.named_parameters() if "pooler" not in name.split(".")}
+    if names := [name for name, parameter in missing.items() if id(parameter) in used]:
+        logger.warning(
+            "%s %s: %d of its weights are not in its files and start at random, e.g. %s",
+            *(what, source, len(names), names[0]),
+        )

@@ -138,6 +138,18 @@ def test_runs_that_have_no_mean(figure: Cli, tmp_path: Path) -> None:
         read_runs([one, results(tmp_path / "two.json")])
     with pytest.raises(PolysenseError, match="have other weights, or 1 and 2 E-steps"):
         read_runs([one, results(tmp_path / "two.json", seed=1, e_steps=history(0.5))])
+    for given, named in (
+        ({"settings": {"seed": 1, "learning_rate": 1e-3}}, "learning_rate"),
+        ({"backbone": "roberta-base", "train_rows": 100}, "backbone, train_rows"),
+        ({"towers": {"image": "f0"}}, "towers"),
+    ):
+        held = {"settings": {"seed": 1}, **given}
+        with pytest.raises(
+            PolysenseError, match=rf"two\.json and .*one\.json .* more than the seed \({named}\)"
+        ) as error:
+            read_runs([one, results(tmp_path / "two.json", **held)])
+        assert "\n" not in str(error.value)
+    assert len(read_runs([one, results(tmp_path / "two.json", "csqa", settings={"seed": 0, "epochs": 9})])) == 2
     with pytest.raises(PolysenseError, match="at least one folder"):
         read_runs([])
     (tmp_path / "bad.json").write_text("{")

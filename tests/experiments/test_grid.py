@@ -269,8 +269,19 @@ def test_methods_on_the_same_towers_share_a_processor_only_if_they_read_the_same
     towers = grid.runs[1].towers
     settings = TrainingSettings()
     macsc, mpb, mase = (grid.processor(Run.parse(name, towers), settings) for name in ("macsc", "mpb", "mase"))
-    assert macsc is mpb
+    assert macsc.extractors is mpb.extractors is not mase.extractors
     assert (macsc.graphs, mase.graphs is None) == (None, False)
+
+
+def test_what_training_does_to_a_processor_stays_in_its_run(grid, tiny_task):
+    """A prompt takes its part of the backbone's positions; the next run has them all."""
+    seen: list[int] = []
+    settings = TrainingSettings.for_task(tiny_task.defaults, max_length=30)
+    for changes in ({"adapter": "prompt", "adapter_options": {"virtual_tokens": 12}}, {}):
+        trainer = grid.train(tiny_task.load(), grid.runs[1], replace(settings, **changes), False)[1]
+        seen.append(trainer.data_collator.processor.max_length)
+    assert seen == [20, 30]
+    assert grid.processor(grid.runs[1], replace(settings, max_length=7)).max_length == 7
 
 
 def test_another_parser_is_another_cell(grid, monkeypatch):
@@ -298,6 +309,13 @@ def test_any_module_that_a_run_uses_is_in_the_digest_of_the_code(monkeypatch, tm
     assert digests[0] == digests[1] != digests[2] != digests[3]
 
 
+def test_the_names_of_finished_cells_stay(grid):
+    """A change of this value makes every finished run of every user one to be computed again."""
+    grid = replace(grid, backbone="minilm")
+    run = Run.parse("macsc,image=image,epochs=2,heads=4")
+    assert grid.key("tiny", run, 3, {"train": "a", "validation": "b"}, {"image": "c"}) == "tiny-macsc-3-3ddcdabdf944"
+
+
 def test_a_search_comes_before_the_cells(grid, trained, monkeypatch):
     asked: list[Any] = []
 
@@ -308,7 +326,7 @@ def test_a_search_comes_before_the_cells(grid, trained, monkeypatch):
         options = {"weight": 0.5} if method.name == "macsc" else {}
         return Search({"learning_rate": 2e-3}, options, 0.5, "some rows", [])
 
-    monkeypatch.setattr("polysense.experiments.grid.search", found)
+    monkeypatch.setattr("polysense.experiments.tuning.search", found)
     grid = replace(grid, runs=[grid.runs[0], Run.parse("macsc,dropout=0.2", grid.runs[1].towers)], search=7)
     rows = grid.rows()
     assert asked == [(16, "text", 7, {}), (16, "macsc", 7, {"dropout": 0.2})] and len(trained) == 4
@@ -322,3 +340,50 @@ def test_a_search_comes_before_the_cells(grid, trained, monkeypatch):
     assert len(asked) == 4 and len(trained) == 4
     with pytest.raises(PolysenseError, match="1 trial or more"):
         fresh(grid, search=0).rows()
+
+
+def searched(asked: list[TaskData]) -> Any:
+    """A search that finds a learning rate, and what it was given."""
+
+    def search(data: TaskData, *given: Any, **_: Any) -> Search:
+        asked.append(data)
+        folder: Path = given[5]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "trial").touch(exist_ok=False)
+        return Search({"learning_rate": 2e-3}, {}, 0.5, "some rows", [])
+
+    return search
+
+
+def test_a_search_sees_prompts_where_the_run_learns_from_them(grid, monkeypatch):
+    asked: list[TaskData] = []
+    monkeypatch.setattr("polysense.experiments.tuning.search", searched(asked))
+    for run in ("text", "text,prompt=true"):
+        (tuning,) = replace(grid, runs=[Run.parse(run)], search=3).tunings()
+        assert tuning.attempt(progress=False)
+    assert [(data.kind, len(data.splits["train"])) for data in asked] == [("classification", 16), ("choice", 16)]
+    assert asked[1].splits["train"][0]["choices"] == ["It is red.", "It is yellow."]
+
+
+def test_a_search_of_other_code_counts_only_where_that_is_accepted(grid, monkeypatch):
+    asked: list[TaskData] = []
+    monkeypatch.setattr("polysense.experiments.tuning.search", searched(asked))
+    grid = replace(grid, runs=grid.runs[:1], search=3)
+    (tuning,) = grid.tunings()
+    assert tuning.attempt(progress=False) and tuning.attempt(progress=False) and len(asked) == 1
+    found = json.loads(tuning.file.read_text())
+    assert found["made"]["source"] == source_digest() and tuning.read() == found
+    for made in ({"source": "0123456789ab", "versions": found["made"]["versions"], "date": "2020-02-02"}, None):
+        tuning.file.write_text(json.dumps({**found, "made": made}))
+        older = replace(tuning, grid=replace(grid, accept_older=True))
+        assert older.attempt(progress=False) and len(asked) == 1
+        taken = fresh(grid, accept_older=True, seeds=[0])
+        taken.rows()
+        which = "code 0123456789ab, 2020-02-02" if made else "unknown code"
+        assert taken.notes[-1] == f"1 of 1 searches are of another revision: {which}" and len(asked) == 1
+    monkeypatch.setattr("polysense.experiments.tuning.maker", lambda: "other")  # its trials are not gone on from
+    assert tuning.attempt(progress=False) and len(asked) == 2
+    assert json.loads(tuning.file.read_text())["made"]["source"] == source_digest()
+    tuning.file.write_text("{}")
+    with pytest.raises(PolysenseError, match="is no finished search: delete it"):
+        tuning.attempt(progress=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from polysense.experiments.results import save_results
 from polysense.experiments.runs import Run
 from polysense.modality import MODALITIES
 from polysense.tasks.registry import TASKS
+from polysense.training.fine_tune import fine_tune
 from polysense.training.settings import TrainingSettings
 
 pytest_plugins = ("tiny_runs",)
@@ -45,6 +47,7 @@ entries = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_all_tables_and_the_figures_with_results_are_there():
     wanted = [f"macsc-table{i}" for i in range(1, 8)] + ["macsc-figure4"]
     wanted += [f"mase-table{i}" for i in range(1, 7)] + ["mase-figure4", "mase-figure5"]
+    wanted += ["all-tasks"]
     assert list(ENTRIES) == wanted
     with pytest.raises(PolysenseError, match="called 'macsc-tabel1'"):
         get_entry("macsc-tabel1")
@@ -58,7 +61,7 @@ def test_every_column_is_a_score_of_a_task(entry):
         TrainingSettings.for_task(task.defaults, **SMALL[column.task].settings)
         if column.share is not None:
             low, rows = SMALL[column.task].low, SMALL[column.task].rows
-            assert rows is None or (low is not None and low <= rows)
+            assert SMALL[column.task].is_low is (rows == low or low is None)
     assert len({column.title for column in entry.columns}) == len(entry.columns)
     assert bool(entry.columns) != bool(entry.commands) and bool(entry.columns) == bool(entry.lines)
     for columns in entry.groups().values():
@@ -150,7 +153,7 @@ def test_the_list_says_what_can_be_had(cli):
     table1 = found[0]
     assert table1["small"] == "computed" and "+VOKEN: not reimplemented" in table1["left_out"]
     assert "+iACE" in table1["left_out"] and "VAWI" not in table1["left_out"]
-    assert "--backbone" in next(entry for entry in found if entry["id"] == "macsc-table3")["small"]
+    assert found[-1]["small"] == "computed" and found[7]["small"] == "commands, as a script"
     shown = cli("reproduce", "list")
     assert all(name in shown.out for name in ENTRIES)
 
@@ -248,8 +251,6 @@ def test_a_table_goes_on_where_it_stopped(reproduced, entry, tmp_path, tiny, mon
 
 
 def test_what_cannot_be_run_small_says_so(tmp_path):
-    with pytest.raises(PolysenseError, match="macsc-table3: no model that writes comes with the package"):
-        reproduce_small(get_entry("macsc-table3"), "x", cells=tmp_path)
     with pytest.raises(PolysenseError, match="mase-figure4: made by commands"):
         reproduce_small(get_entry("mase-figure4"), "x", cells=tmp_path)
     nothing = Entry("x", "X", "", (), (Column("A", "nowhere", "accuracy"),), (Line("+None", (), "text"),))
@@ -257,8 +258,72 @@ def test_what_cannot_be_run_small_says_so(tmp_path):
         reproduce_small(nothing, "x", cells=tmp_path, small=lambda _: SmallTask(8))
 
 
+def test_where_nothing_writes_a_backbone_is_made_of_the_task(tmp_path, monkeypatch):
+    """One that is named is taken; else one is made, once, and what it holds is in the name of a run."""
+    folder = tmp_path / "data" / "commongen"
+    folder.mkdir(parents=True)
+    lines = [
+        '{"concepts": ["dog", "ball"], "target": "A dog has a ball."}',
+        '{"concepts": ["cat"], "target": "A cat."}',
+    ]
+    for name in ("train", "dev"):
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    monkeypatch.setenv("POLYSENSE_DATA", str(tmp_path / "data"))
+    planned: list[tuple[str, str]] = []
+
+    def record(cells: Any, workers: int) -> None:
+        planned.extend((cell.grid.backbone, cell.file.name) for cell in cells)
+        raise PolysenseError("planned")
+
+    monkeypatch.setattr("polysense.experiments.reproduce.small.complete", record)
+    columns = (Column("Sentences", "commongen", "bleu4"),)
+    entry = Entry("x", "X", "", (), columns, (Line("+None", (), "text", baseline=True),))
+
+    def plan(cells: Path, **more: Any) -> tuple[str, str]:
+        planned.clear()
+        with pytest.raises(PolysenseError, match="planned"):
+            reproduce_small(entry, "x", seeds=1, cells=cells, small=lambda _: SmallTask(None, untrained=True), **more)
+        (found,) = planned
+        return found
+
+    made, name = plan(tmp_path / "one")
+    assert Path(made) == tmp_path / "one" / "backbones" / "commongen"
+    weights = Path(made) / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    assert plan(tmp_path / "one") == (made, name) and weights.stat().st_mtime_ns == written
+    mine = shutil.copytree(made, tmp_path / "mine")
+    assert plan(tmp_path / "one", backbone=str(mine)) == (str(mine), name)
+    (mine / "config.json").write_text("{}")
+    assert plan(tmp_path / "one", backbone=str(mine))[1] != name
+
+
+def test_a_line_may_have_settings_of_its_own(tmp_path, tiny, monkeypatch):
+    line = Line("CLIP +None", ("image",), "tower,selection=pooled,method_learning_rate=1e-2", baseline=True)
+    text = line.text("paper", PAPER_TOWERS)
+    assert text == "tower,selection=pooled,method_learning_rate=1e-2,image=towers/clip"
+    assert Run.parse(text).settings == {"selection": "pooled", "method_learning_rate": 1e-2}
+    assert parses("polysense train --task sst2 --output-dir x --method tower --selection pooled "
+                  "--tower image --method-learning-rate 1e-2")  # fmt: skip
+    columns = (Column("Colour", "coda", "accuracy", ("coda_test",)),)
+    entry = Entry("x", "X", "", ("BERT-base",), columns, (Line("+None", (), "text", baseline=True), line))
+    assert f"--run {text} --seeds 1" in script_of(entry, "paper", "x.sh")
+    used: dict[str, Any] = {}
+
+    def record(data: Any, method: Any, backbone: Any, processor: Any, settings: Any, *rest: Any, **more: Any) -> Any:
+        used[method.name] = (settings.selection, settings.method_learning_rate)
+        return fine_tune(data, method, backbone, processor, settings, *rest, **more)
+
+    monkeypatch.setattr("polysense.experiments.grid.fine_tune", record)
+    made = reproduce_small(
+        entry, "x", seeds=1, backbone=tiny["backbone"], cells=tmp_path, store=False,
+        small=lambda _: SmallTask(8, None, 6, {"epochs": 1, "method_learning_rate": 1e-3}),
+    )  # fmt: skip
+    assert used == {"text": ("saliency", 1e-3), "tower": ("pooled", 1e-2)}
+    assert [row["std"] for row in made["rows"]] == [None, None]
+
+
 def test_a_line_without_training(tmp_path, tiny, monkeypatch):
-    """The same score for every seed, of the split of its column; at the papers' scale a command."""
+    """One score, without seed, spread or test, of the split of its column; at the papers' scale a command."""
     asked: list[Any] = []
 
     def probe(tower: str, task: str) -> dict[str, Any]:
@@ -278,8 +343,12 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
     row = made["rows"][-1]
     split = made["rows"][0]["split"]
     assert (row["method"], row["scores"], row["split"]) == (
-        "probe --tower image", [25.0, 25.0] if split == "memory_color" else [50.0, 50.0], split
+        "probe --tower image", [25.0] if split == "memory_color" else [50.0], split
     )  # fmt: skip
+    assert row["seeds"] == [] and row["std"] is None
+    line = dict(zip(HEADS, next(cells for cells in table_lines(made) if cells[:2] == ("Colour", "CLIP")), strict=False))
+    assert line["here"] == f"{row['mean']:.1f}" and line["against text"] == line["p"] == ""
+    assert not [test for test in made["tests"] if "probe" in test["method"]]
     assert row["baseline"] and "coda, CLIP: two words are unknown" in made["notes"]
     assert [line["method"] for line in made["table"]["lines"]] == ["text", "probe --tower image", None, None]
     script = script_of(get_entry("mase-table4"), "paper", "x.sh")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict
 from datetime import date
@@ -57,6 +58,32 @@ def test_what_is_no_baseline_is_held_against_the_best_that_is():
     ]
     (test,) = compare_with_best(rows)  # of mrpc text is the best, and compared already
     assert (test["task"], test["method"], test["against"], test["difference"]) == ("sst2", "macsc", "mpb", 1.5)
+
+
+def test_a_score_without_training_has_no_spread_and_enters_no_test():
+    untrained = Row("sst2", "probe", ["text"], "accuracy", seeds=[], scores=[99.0], seconds=0.0, baseline=True)
+    rows = [row("text", [70.0, 71.0]), row("mpb", [71.0, 72.0]), row("macsc", [72.0, 74.0]), untrained]
+    assert [test["method"] for test in compare_rows(rows)] == ["mpb", "macsc"]
+    assert [test["against"] for test in compare_with_best(rows)] == ["mpb"]
+    rows += [row("text", [50.0, 51.0], "mrpc"), row("macsc", [51.0, 51.0], "mrpc")]
+    rows += [Row("mrpc", "probe", ["text"], "accuracy", seeds=[], scores=[99.0], seconds=0.0, baseline=True)]
+    assert [gain["method"] for gain in average_gains(rows)] == ["macsc"]
+    alone = [Row("sst2", name, ["text"], "accuracy", seeds=[], scores=[1.0], seconds=0.0) for name in ("text", "a")]
+    assert compare_rows(alone) == [] and average_gain(alone, "a") is None
+    result = results_of(rows, "x")
+    saved = json.loads(json.dumps(result))["rows"][3]
+    assert (saved["scores"], saved["mean"], saved["std"]) == ([99.0], 99.0, None)
+    assert "| 99.0 |  |  |" in markdown_table(result)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(rich_table(result, "Points"))
+    shown = console.export_text()
+    assert "99.0" in shown and "99.0 ±" not in shown
+
+
+def test_one_seed_has_no_spread():
+    result = results_of([row("text", [70.0]), row("macsc", [72.0])], "x")
+    page = markdown_table(result)
+    assert "| 70.0 |" in page and "| 72.0 | +2.0 |" in page and "± 0" not in page
 
 
 def test_the_average_gain_counts_each_task_once_by_its_first_metric_and_its_tests():

@@ -12,7 +12,7 @@ from polysense.experiments.statistics import mean_and_std, mean_over_tasks, pair
 def test_mean_and_deviation_over_seeds():
     scores = [70.1, 72.35, 69.0]
     assert mean_and_std(scores) == (round(statistics.mean(scores), 2), round(statistics.stdev(scores), 2))
-    assert mean_and_std([70.1]) == (70.1, 0.0)
+    assert mean_and_std([70.1]) == (70.1, None)
 
 
 def test_the_paired_test_is_scipys():

@@ -131,3 +131,12 @@ def test_workers_give_what_one_process_gives(grid, tmp_path):
     assert [(row.task, row.method, row.scores) for row in together] == [
         (row.task, row.method, row.scores) for row in alone
     ]
+
+
+def test_what_is_counted_is_named_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    complete([], unit="search", units="searches")
+    assert capsys.readouterr().err == ""
+    complete([Note(tmp_path, "one")], unit="search", units="searches")
+    complete([Note(tmp_path, name) for name in ("two", "three")], unit="search", units="searches")
+    shown = capsys.readouterr().err
+    assert "1 search:" in shown and "2 searches:" in shown

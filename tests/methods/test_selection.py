@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 import torch
 from torch import Tensor
 
 import support
 from polysense.methods.base import Sizes, TextStates
 from polysense.methods.plain import NoInteraction
-from polysense.methods.selection import LearntSelection, relaxed_top_k
+from polysense.methods.selection import LearntSelection
 from polysense.modality import PrototypeBlock
 from polysense.pooling import pool
 
@@ -68,19 +67,55 @@ def test_what_is_kept_passes_unchanged_and_gradients_reach_the_scores() -> None:
     assert module.score[0].weight.grad.abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_the_relaxation_by_loops(k: int) -> None:
-    """Xie & Ermon: the expected k-hot vector where each place is a softmax with what was taken, in part, gone."""
-    rows = torch.randn(3, 4, generator=torch.Generator().manual_seed(k))
-    for row, got in zip(rows, relaxed_top_k(rows, k), strict=True):
-        weights = [float(torch.exp(score)) for score in row]
-        taken = [0.0] * 4
-        for _ in range(k):
-            place = [w / sum(weights) for w in weights]
-            taken = [a + b for a, b in zip(taken, place, strict=True)]
-            weights = [w * (1 - p) for w, p in zip(weights, place, strict=True)]
-        torch.testing.assert_close(got, torch.tensor(taken), **support.CLOSE)
-        assert float(got.sum()) == pytest.approx(k, abs=1e-4)
+def test_the_gradient_is_that_of_the_softmax_against_what_is_not_kept() -> None:
+    """Place by place: d loss / d score is that of the mixture of what the place holds and what no place holds."""
+    torch.manual_seed(0)
+    module, given, text = LearntSelection(4, 2).train(), block(), torch.randn(6, 4)
+    goal = torch.randn(6, 5, 4)
+    module.score = Given(torch.randn(6, 5))
+    torch.manual_seed(1)
+    kept = module(text, given)
+    (kept.features * goal).sum().backward()
+    torch.manual_seed(1)
+    noisy = module.score.scores.detach() - torch.empty(6, 5).exponential_().log()
+    for b in range(6):
+        places = kept.mask[b].nonzero()[:, 0].tolist()
+        rest = [j for j in range(5) if given.mask[b, j] and j not in places]
+        expected = torch.zeros(5)
+        for place in places:
+            free = noisy[b].clone().requires_grad_()
+            shares = free[[place, *rest]].softmax(dim=0)
+            (shares @ (given.features[b, [place, *rest]] @ goal[b, place])).backward()
+            expected += free.grad
+        torch.testing.assert_close(module.score.scores.grad[b], expected, **support.CLOSE)
+        # What is not kept has a say, unless there is nothing to choose.
+        assert all(expected[j] != 0 for j in rest) and (bool(rest) or not expected.any())
+
+
+class Given(torch.nn.Module):
+    """Scores as they are given, (B, K)."""
+
+    def __init__(self, scores: Tensor) -> None:
+        super().__init__()
+        self.scores = torch.nn.Parameter(scores)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.scores[..., None]
+
+
+def test_a_bad_choice_is_revised() -> None:
+    """The scores begin far from the prototype that counts, which noise alone would draw about once in 150 times."""
+    torch.manual_seed(0)
+    module = LearntSelection(2, 1).train()
+    module.score = Given(torch.tensor([[5.0, 0.0]]))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
+    given = PrototypeBlock(torch.eye(2)[None], torch.ones(1, 2, dtype=torch.bool))
+    for _ in range(100):
+        optimizer.zero_grad()
+        kept = module(torch.zeros(1, 2), given)
+        (-pool(kept.features, kept.mask, "mean")[0, 1]).backward()
+        optimizer.step()
+    assert module.eval()(torch.zeros(1, 2), given).mask.tolist() == [[False, True]]
 
 
 def test_it_learns_to_find_the_prototype_that_tells() -> None:

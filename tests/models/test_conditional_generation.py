@@ -258,9 +258,10 @@ def test_gradients_reach_all_and_are_the_same_when_recomputed(folder: Path, clip
     assert found[0].keys() == found[1].keys()
     for n, gradient in found[0].items():
         torch.testing.assert_close(found[1][n], gradient, rtol=1e-4, atol=1e-5)
-    # A decoder asks nothing of what the text itself would add to its words (MASE's part of the text).
-    silent = {n for n, _ in model.named_parameters()} - found[0].keys()
-    assert silent <= {"interaction.from_node.text.weight"}
+    # A decoder asks nothing of what the text itself would add to its words (MASE's part of the text): it is frozen.
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == found[0].keys()
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == ({"interaction.from_node.text.weight"} if name == "mase" else set())
 
 
 def test_what_cannot_write_is_refused_in_a_line(clip_folder: Path, bert_folder: Path, folder: Path) -> None:

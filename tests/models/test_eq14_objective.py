@@ -50,3 +50,12 @@ def test_eq14_prediction_plus_weighted_contrast(make: Any, macsc: MethodConfig, 
 
 def test_eq14_default_weight(make: Any, macsc: MethodConfig) -> None:
     assert make.model(macsc).regulariser.weight == 0.2
+
+
+@pytest.mark.parametrize("left_out", ["image", "text"])
+def test_with_a_modality_left_out_the_loss_is_the_predictions(make: Any, macsc: MethodConfig, left_out: str) -> None:
+    """The contrast compares all modalities."""
+    output = make.model(macsc).eval()(**make.batch(), leave_out={left_out})
+    assert set(output.losses) == {"prediction"}
+    rows = torch.arange(len(output.logits))
+    torch.testing.assert_close(output.loss, -output.logits[rows, make.batch()["labels"]].mean(), **support.CLOSE)

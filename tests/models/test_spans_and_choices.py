@@ -89,6 +89,20 @@ def test_a_span_is_looked_for_among_candidates_alone(folders: dict[str, str], me
     assert (p[:, 1:][~candidates] == 0).all() and (p[:, 1:][candidates] > 0).all() and (p[:, 0] > 0).all()
 
 
+@pytest.mark.parametrize("kind", ["span", "choice"])
+def test_towers_alone_train_the_backbone_to_point_but_not_to_choose(folders: dict[str, str], kind: str) -> None:
+    """Why MaCSC Figure 4 is not of SQuAD here: a tower alone points to no part of a text."""
+    cls, target = {
+        "span": (PolysenseForQuestionAnswering, {"kind": "span", "frequency": None}),
+        "choice": (PolysenseForMultipleChoice, {"kind": "choice"}),
+    }[kind]
+    model, processor = build(folders, cls, method_config("tower"), target)
+    inputs = dict(processor(QUESTIONS, CONTEXTS)) if kind == "span" else choice_inputs(processor)
+    model(**inputs).logits.flatten(1)[:, 0].sum().backward()
+    reached = any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.backbone.parameters())
+    assert reached is (kind == "span")
+
+
 @pytest.mark.parametrize("method", METHODS[1:], ids=lambda m: m.name)
 def test_prototypes_change_which_span_is_likely(folders: dict[str, str], method: MethodConfig) -> None:
     model, processor = build(folders, PolysenseForQuestionAnswering, method, {"kind": "span", "frequency": None})

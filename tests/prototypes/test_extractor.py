@@ -17,9 +17,8 @@ from polysense.prototypes.extractor import PrototypeExtractor, TextPrototypes
 from polysense.prototypes.lookup import ReadCounts
 from polysense.prototypes.reader import VERSION, read_prototypes
 from polysense.prototypes.reading import Reading
-from polysense.prototypes.store import text_keys
 from polysense.prototypes.windows import cut_windows
-from polysense.text import Text
+from polysense.text import Text, text_keys
 from polysense.towers.packing import PackedTokens
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import SaliencyLayers, TokenStates, Tower

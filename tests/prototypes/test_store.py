@@ -15,7 +15,8 @@ from polysense.errors import PolysenseError
 from polysense.prototypes.batch import PrototypeBatch
 from polysense.prototypes.key_index import KeyIndex
 from polysense.prototypes.shards import ShardMark
-from polysense.prototypes.store import PrototypeStore, text_keys
+from polysense.prototypes.store import PrototypeStore
+from polysense.text import text_keys
 from store_support import FIELDS, ROW_BYTES, TEXTS, K, absent, contents, fill, prototypes, tiny_store
 
 

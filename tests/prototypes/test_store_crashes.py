@@ -19,7 +19,7 @@ import pytest
 
 from polysense import durable
 from polysense.errors import PolysenseError
-from polysense.prototypes.store import text_keys
+from polysense.text import text_keys
 from store_support import TEXTS, absent, contents, fill, prototypes, tiny_store
 
 resource = pytest.importorskip("resource", reason="processes are forked here, and killed by signals")

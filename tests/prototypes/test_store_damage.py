@@ -16,7 +16,8 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.prototypes.key_index import DamagedIndex, KeyIndex
-from polysense.prototypes.store import PrototypeStore, text_keys
+from polysense.prototypes.store import PrototypeStore
+from polysense.text import text_keys
 from store_support import TEXTS, WIDTH, K, absent, contents, fill, prototypes, tiny_store
 
 COLUMNS = {

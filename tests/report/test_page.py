@@ -110,6 +110,13 @@ def test_spans(run):
     assert "underlined" in found.text and "no answer <0.1% ✓" in found.text
 
 
+def test_scores_by_epoch_say_how_they_differ_from_the_last(run):
+    made = run("spans")
+    told = Parsed(report(made.results, made.log, made.looks, "with <b>another</b> margin")).text
+    assert told.count("with <b>another</b> margin") == 2  # one for each metric
+    assert "margin" not in between(parsed(made), "Training", "Answers")
+
+
 def test_generated_texts(run):
     found = parsed(run("sentences"))
     for part in ("9.75", "A dog throws a ball.", "A ball throws a dog.", "Way 3", "and 2 more", "(the empty text)",

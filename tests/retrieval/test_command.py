@@ -13,10 +13,10 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.models.processing import PROCESSOR_FILE, PolysenseProcessor
-from polysense.prototypes.opening import open_source
 from polysense.prototypes.reading import Reading
 from polysense.retrieval.command import CONSENT
 from polysense.retrieval.encoders import ClipPictures
+from polysense.retrieval.opening import open_source
 from polysense.retrieval.source import PictureSource
 
 
@@ -82,9 +82,31 @@ def test_what_is_no_file_is_left_out(search: Search, caplog: pytest.LogCaptureFi
     search.prints(["", "/nowhere/at all.png", "/dev/zero", "  ", picture, "\0"])
     block = search.source(k=5).block(["the sky"])
     assert block.mask.sum() == 1
-    assert "3 paths are no files and left out, e.g. '/nowhere/at all.png'" in caplog.text
+    assert "3 of the 4 paths that it printed are no files and are left out, e.g. '/nowhere/at all.png'" in caplog.text
     search.prints([])
     assert not search.source().block(["the sky"]).mask.any()
+
+
+def test_pictures_that_cannot_be_read_are_as_none_and_said_once(
+    search: Search, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    search.prints([str(broken)])
+    texts = [f"the cat {i}" for i in range(3)]
+    source = search.source()
+    source.handle.finder.together = 1  # type: ignore[attr-defined]  # a chunk a text
+    source.prepare(texts)
+    assert not source.block(texts).mask.any() and not source.block(texts).features.any()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"search command {search.command()!r}: 3 of the 3 paths that it printed are no pictures that can be read and "
+        f"are left out, e.g. {str(broken)!r}"
+    )
+    caplog.clear()
+    search.prints([str(broken), str(search.pictures / "blue_sky.png")])
+    assert search.source().block(["the sky"]).mask.sum() == 1
+    assert [record.getMessage().count("1 of the 2 paths") for record in caplog.records] == [1]
 
 
 def test_it_is_ended_in_time_with_all_that_it_started(search: Search, tmp_path: Path) -> None:

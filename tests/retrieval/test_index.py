@@ -15,11 +15,11 @@ import picture_files
 from polysense.errors import PolysenseError
 from polysense.prototypes.distributed import ray_reader
 from polysense.prototypes.mentions import Mention
-from polysense.prototypes.opening import open_source
 from polysense.prototypes.reading import Reading
 from polysense.retrieval import index as index_module
 from polysense.retrieval.encoders import ClipPictures
 from polysense.retrieval.index import PictureIndex
+from polysense.retrieval.opening import open_source
 from polysense.retrieval.source import PictureSource
 
 WIDTH = 512
@@ -221,3 +221,13 @@ def test_moved_pictures_are_the_same(tmp_path: Path, open_folder: Callable[..., 
 def test_pictures_are_not_read_by_workers(pictures: Path, open_folder: Callable[..., PictureSource]) -> None:
     with pytest.raises(PolysenseError, match=r"--workers reads towers, and pictures:.* is none: leave out --workers"):
         ray_reader(open_folder(pictures), 2)
+
+
+def test_a_place_that_is_not_there_is_said_with_what_to_do(
+    open_folder: Callable[..., PictureSource], pictures: Path
+) -> None:
+    with pytest.raises(
+        PolysenseError, match=r"picturs: no such folder or table \(did you mean 'pictures'\?\); give a"
+    ) as told:
+        open_folder(pictures.parent / "picturs")
+    assert str(told.value).startswith(f"pictures:{pictures.parent / 'picturs'}: ") and "\n" not in str(told.value)

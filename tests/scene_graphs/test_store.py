@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.prototypes.store import text_keys
 from polysense.scene_graphs import store as store_module
 from polysense.scene_graphs.graph import Node, SceneGraph
 from polysense.scene_graphs.store import GraphStore
+from polysense.text import text_keys
 
 IDENTITY = {"rules": "1", "spacy": "3"}
 processes = multiprocessing.get_context("fork")

@@ -48,5 +48,5 @@ def test_what_has_no_prompt_is_refused() -> None:
         prompted(made("mine", pair=True))
     with pytest.raises(PolysenseError, match="mrpc: no prompt"):  # a file of one's own by that name
         prompted(made("mrpc", pair=True, names=("red", "blue")))
-    with pytest.raises(PolysenseError, match="stsb: prompts choose between classes"):
+    with pytest.raises(PolysenseError, match="stsb: there is no prompt for regression: prompts choose between classes"):
         prompted(made("stsb", kind="regression"))

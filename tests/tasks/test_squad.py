@@ -205,3 +205,13 @@ def test_real_data(real_data):
         for row in split:
             for text, start in zip(row["answers"], row["starts"], strict=True):
                 assert row["text_pair"][start : start + len(text)] == text
+
+
+def test_where_the_threshold_is_chosen_on_what_is_scored_is_said(write, tmp_path):
+    for name in ("squad_v1", "squad_v2"):
+        for split in ("train", "dev"):
+            write(f"{name}/{split}.jsonl", [line(1), line(2)])
+        told = [note for note in load_task(name, tmp_path).notes if "threshold" in note]
+        assert len(told) == (name == "squad_v2"), told
+        write(f"{name}/test.jsonl", [line(1)])
+        assert not [note for note in load_task(name, tmp_path).notes if "threshold" in note]

@@ -14,8 +14,9 @@ NAMES = [f"thing {letter}" for letter in "abcdefghijklmnopqrst"]
 def data(write, tmp_path):
     rows = [{"sub": name, "obj": "silver" if i % 2 else "red", "alt": "blue"} for i, name in enumerate(NAMES)]
     # The first is one of MemoryColor's, the second of ColorTerms'.
-    write("vicomte_color/train.jsonl", [*rows, {"sub": "lemon", "obj": "yellow"}, {"sub": "cellos", "obj": "brown"}])
-    write("vicomte_color/test.jsonl", [{"sub": "lemon", "obj": "yellow"}, {"sub": "snow", "obj": "white"}])
+    others = [{"sub": "lemon", "obj": "yellow"}, {"sub": "cellos", "obj": "brown"}, {"sub": "Snows", "obj": "white"}]
+    write("vicomte_color/train.jsonl", [*rows, *others])
+    write("vicomte_color/test.jsonl", [{"sub": "lime", "obj": "green"}, {"sub": "snow", "obj": "white"}])
     return tmp_path
 
 
@@ -30,11 +31,12 @@ def test_objects_that_are_tested_are_not_trained_on(data):
     assert sorted(together) == sorted(f"the color of a {name}" for name in NAMES)
     assert set(loaded.splits["validation"]["label"]) == {SILVER, VICOMTE_COLORS.index("red")}
     assert loaded.splits["test"].to_list() == [
-        {"text": "the color of a lemon", "label": VICOMTE_COLORS.index("yellow")},
+        {"text": "the color of a lime", "label": VICOMTE_COLORS.index("green")},
         {"text": "the color of snow", "label": VICOMTE_COLORS.index("white")},
     ]
     assert loaded.notes == (
-        "color train: 2 of 22 objects are left out, which are MemoryColor's or ColorTerms'",
+        "color train: 1 of 23 objects are left out, which are the test's under another spelling",
+        "color train: 2 of 22 others are left out, which are MemoryColor's or ColorTerms'",
         "color: MemoryColor is not on this machine, so there is no such split",
         "color: ColorTerms is not on this machine, so there is no such split",
     )
@@ -57,7 +59,7 @@ def test_the_other_test_sets(write, data, fails, form):
     assert loaded.splits["memory_color"].to_list() == [
         {"text": "the color of the ocean", "label": VICOMTE_COLORS.index("blue")}
     ]
-    assert len(loaded.notes) == 1
+    assert len(loaded.notes) == 2
     write(file, "object,color\nash,mauve\n" if form == "csv" else [{"item": "ash", "label": "mauve"}])
     fails([file, "'mauve'"], load_task, "color", data)
 
@@ -74,7 +76,7 @@ def test_descriptors():
 def test_real_data(real_data):
     root = real_data("vicomte_color")
     loaded = load_task("color", root)
-    sizes = {"train": 1_997, "validation": 222, "test": 574, "memory_color": 109, "color_terms": 52}
+    sizes = {"train": 1_955, "validation": 217, "test": 574, "memory_color": 109, "color_terms": 52}
     assert {name: len(split) for name, split in loaded.splits.items()} == sizes
     items = read_table(root / "color_terms" / "all.jsonl.gz").texts("item")
     assert name_digests(items) == color_terms_digests()

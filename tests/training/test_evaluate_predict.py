@@ -7,7 +7,7 @@ import torch
 
 from polysense.errors import PolysenseError
 from polysense.training.evaluate import evaluate
-from polysense.training.predict import Predictor, read_inputs
+from polysense.training.predict import Inputs, Predictor, read_inputs
 from polysense.training.train import train
 from tiny_runs import text_rows, write_rows
 
@@ -70,11 +70,17 @@ def test_predictions_do_not_depend_on_the_batch(trained):
 
 def test_inputs_come_from_texts_or_a_file(rows_file: Path):
     rows = text_rows()
-    assert read_inputs(["a\ud800", "b\0"], None, None, ["text"]) == (["a\ufffd", "b\ufffd"], None)
-    assert read_inputs(["a"], ["c\udfff"], None, ["text"]) == (["a"], ["c\ufffd"])
-    assert read_inputs(None, None, rows_file, ["other"]) == ([row["other"] for row in rows], None)
-    both = read_inputs(None, None, rows_file, ["text", "other"])
-    assert both == ([row["text"] for row in rows], [row["other"] for row in rows])
+    assert read_inputs(["a\ud800", "b\0"]) == Inputs(["a\ufffd", "b\ufffd"])
+    assert read_inputs(["a"], ["c\udfff"], ["x", "y"]) == Inputs(["a"], ["c\ufffd"], [["x", "y"]])
+    assert read_inputs(None, file=rows_file, text_columns=["other"]) == Inputs([row["other"] for row in rows])
+    both = read_inputs(None, file=rows_file, text_columns=["text", "other"], choices=["x", "y"])
+    assert both == Inputs([row["text"] for row in rows], [row["other"] for row in rows], [["x", "y"]] * len(rows))
     for arguments in ((None, None, None), (["a"], None, rows_file), ([], None, None), (None, ["a"], rows_file)):
+        text, pair, file = arguments
         with pytest.raises(PolysenseError, match="--text"):
-            read_inputs(*arguments, ["text"])
+            read_inputs(text, pair, file=file)
+
+
+def test_a_split_is_of_a_task(trained, rows_file):
+    with pytest.raises(PolysenseError, match="--split test is of a task"):
+        evaluate(trained, file=rows_file, split="test")

@@ -211,6 +211,8 @@ def test_what_a_kind_needs_is_asked_for() -> None:
         as_split("choice", ["the cat"], None)
     with pytest.raises(PolysenseError, match="no choices"):
         as_split("classification", ["the cat"], [["a"]])
+    with pytest.raises(PolysenseError, match="chooses for single texts: leave the second texts out"):
+        as_split("choice", [("the cat", "a dog")], [["a", "b"]])
     with pytest.raises(PolysenseError, match="1 texts but 2"):
         as_split("choice", ["the cat"], [["a"], ["b"]])
     with pytest.raises(PolysenseError, match="from a context"):
@@ -235,6 +237,23 @@ def test_shares_and_shots_are_the_same_for_the_same_seed() -> None:
     assert len(sample_rows(data_of("choice"), shots=2).splits["train"]) == 6
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rows": 2.5}, "t: train-rows must be a whole number, not 2.5"),
+        ({"rows": "5"}, "t: train-rows must be a whole number, not '5'"),
+        ({"shots": 1.5}, "t: shots must be a whole number, not 1.5"),
+        ({"share": "0.05"}, "t: train-share must be a number, not '0.05'"),
+        ({"share": True}, "t: train-share must be a number, not True"),
+    ],
+)
+def test_how_many_rows_is_a_number(wrong: dict[str, Any], message: str) -> None:
+    split = Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, 0]})
+    data = TaskData("t", "classification", {"train": split}, ("a", "b"), ("accuracy",), False)
+    with pytest.raises(PolysenseError, match=message):
+        sample_rows(data, **wrong)
+
+
 def test_the_margin_of_no_answer_is_the_best_of_the_validation_rows() -> None:
     split = spans([("a", "the dog sits", "dog"), ("a", "a red mat", None), ("a", "the bird is red", "bird")])
     rows = SpanRows(split, processor())
@@ -255,8 +274,30 @@ def test_the_margin_of_no_answer_is_the_best_of_the_validation_rows() -> None:
     assert 5.0 <= model.config.no_answer_margin < 8.0
     assert [p.label for p in span.predictions(rows, log_p, model.config)] == ["dog", "", "bird"]
     assert span.score(data, rows, log_p, model.config) == {"exact_match": 1.0, "f1": 1.0}
+    assert f"is larger by {model.config.no_answer_margin:+.2f}, " in span.score_note(model.config)
     always = SimpleNamespace(target={"frequency": None})
+    assert span.score_note(always) == PROBLEMS["choice"].score_note(always) == ""
     assert "" not in [p.label for p in span.predictions(rows, log_p, always)]
+
+
+def test_the_shares_of_answers_are_those_of_the_windows(tmp_path: Any) -> None:
+    """Eq. 4: of what a prediction is made of and trained on; the model is saved with them."""
+    split = spans([("the cat", LONG, "dog"), ("a", "the dog sits", "dog"), ("a", "a red mat", None)])
+    data = TaskData("v2", "span", {"train": split}, None, ("exact_match", "f1"), True)
+    bert = support.save_bert(tmp_path / "bert")
+    settings = TrainingSettings(max_length=20, epochs=1)
+    made = build_processor(method_config("text"), str(bert), {}, settings, False)
+    rows = SpanRows(split, made)
+    empty = sum(window.label == (0, 0) for window in rows.windows)
+    assert len(rows.windows) > 3 and 0 < empty / len(rows.windows) != pytest.approx(1 / 3)
+    trainer = fine_tune(data, method_config("text"), str(bert), made, settings, tmp_path / "run", progress=False)
+    shares = pytest.approx([empty / len(rows.windows), 1 - empty / len(rows.windows)])
+    assert trainer.model.target.frequency == trainer.model.config.target["frequency"] == shares
+    trainer.model.save_pretrained(tmp_path / "model")
+    assert type(trainer.model).from_pretrained(str(tmp_path / "model")).target.frequency == shares
+    always = SimpleNamespace(target=SpanTarget(None))
+    PROBLEMS["span"].fit(always, rows)
+    assert always.target.frequency == ()
 
 
 def test_a_context_without_a_word_does_not_end_a_run() -> None:

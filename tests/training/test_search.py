@@ -166,3 +166,27 @@ def test_no_trials_are_refused(run, trials):
 def test_defaults_that_fail_end_the_search(run, made_up):
     with pytest.raises(PolysenseError, match="diverged"):
         run(3, learning_rate=5e-3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_fails_its_trial_and_no_other(run, made_up, monkeypatch, bad):
+    """Not even the first: other settings may do better."""
+    scored = module.score_splits
+
+    def sometimes(settings: TrainingSettings, *rest: Any) -> dict[str, float]:
+        return {"validation": bad} if len(made_up) % 2 else scored(settings, *rest)
+
+    monkeypatch.setattr(module, "score_splits", sometimes)
+    found = run(6)
+    assert [trial["score"] is None for trial in found.trials][:2] == [True, False] and len(made_up) == 6
+    assert found.trials[0]["error"] == f"the score is {bad}"
+    assert found.score == max(trial["score"] for trial in found.trials if trial["score"] is not None)
+    monkeypatch.setattr(module, "score_splits", lambda *_: {"validation": bad})
+    with pytest.raises(PolysenseError, match=f"all 2 trials failed; the first: the score is {bad}"):
+        run(2, folder="other")
+
+
+def test_where_texts_are_written_no_regulariser_is_weighed():
+    base, method = TrainingSettings(), method_config("macsc")
+    assert "weight" in search_space(base, method, {}, "span")
+    assert "weight" not in search_space(base, method, {}, "generation")

@@ -185,3 +185,10 @@ def test_the_verb(tmp_path):
     for flags in ([], ["--backbone", folder, "--tower", "image"]):
         run = CliRunner().invoke(app, ["--task", "any", *flags])
         assert isinstance(run.exception, PolysenseError) and "not both" in str(run.exception)
+
+
+@pytest.mark.parametrize("tower", ["pictures:/nope", "search:find {}", "train:image"])
+def test_what_is_no_tower_as_it_is_cannot_be_probed(tower: str) -> None:
+    with pytest.raises(PolysenseError, match="cannot be probed, only text towers as they are: image, audio") as told:
+        zero_shot_tower(tower, "coda")
+    assert str(told.value).startswith(f"tower {tower}: ") and "\n" not in str(told.value)

@@ -101,7 +101,7 @@ class Medium(Generic[Content, Decoded]):
 
 
 def media_features(
-    medium: Medium[Content, Decoded], files: Sequence[Path], *, progress: bool, cache: Path | None
+    medium: Medium[Content, Decoded], files: Sequence[Path], *, progress: bool, cache: Path | None, quiet: bool = False
 ) -> MediaFeatures:
     """Features of files, those with content seen before from the cache.
 
@@ -111,9 +111,10 @@ def media_features(
         files: any number of paths.
         progress: show a bar over the files.
         cache: the folder of the kept results; None: `cache.cache_folder()`.
+        quiet: leave it to the caller to say what is left out, even where that is all.
 
     Raises:
-        PolysenseError: no file could be read, or the cache cannot be written.
+        PolysenseError: no file could be read and it is not `quiet`, or the cache cannot be written.
     """
     kept_results = _Cache(
         (cache or cache_folder()) / f"{medium.name}-features-{medium.version}.safetensors", medium.parts
@@ -147,10 +148,14 @@ def media_features(
     finally:
         bar.close()
         kept_results.write()
-    _report(medium, skipped, len(files))
+    if not quiet:
+        _report(medium, skipped, len(files))
     found = [kept_results.rows[key] for _, key in rows]
     return MediaFeatures(
-        {part: np.stack([row[part] for row in found]) for part in medium.parts},
+        {
+            part: np.stack([row[part] for row in found]) if found else np.zeros((0, 0), np.float32)
+            for part in medium.parts
+        },
         np.array([index for index, _ in rows], dtype=np.int64),
         tuple(skipped),
     )

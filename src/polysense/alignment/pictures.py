@@ -20,7 +20,9 @@ VERSION = 2
 BATCH = 64
 
 
-def picture_features(files: Sequence[Path], *, progress: bool = False, cache: Path | None = None) -> MediaFeatures:
+def picture_features(
+    files: Sequence[Path], *, progress: bool = False, cache: Path | None = None, quiet: bool = False
+) -> MediaFeatures:
     """Features and colours of pictures.
 
     PNG, JPEG, WebP, GIF, BMP and TIFF; the first frame of a moving one, upright, on white, its longer side 224 pixels
@@ -28,7 +30,7 @@ def picture_features(files: Sequence[Path], *, progress: bool = False, cache: Pa
     `media.MAX_MEGABYTES` are left out, with one warning for all.
 
     Args:
-        files, progress, cache: as in `media_features`.
+        files, progress, cache, quiet: as in `media_features`.
 
     Returns:
         The parts "seen" (n, 1280), EfficientNet-Lite0's features, not negative, not normalised; and "colours" (n, 64),
@@ -45,7 +47,7 @@ def picture_features(files: Sequence[Path], *, progress: bool = False, cache: Pa
 
     formats = "PNG, JPEG, WebP, GIF, BMP or TIFF"
     medium = Medium("picture", ("seen", "colours"), VERSION, formats, BATCH, decode_picture, encode, read_file)
-    return media_features(medium, files, progress=progress, cache=cache)
+    return media_features(medium, files, progress=progress, cache=cache, quiet=quiet)
 
 
 def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -12,9 +12,6 @@ from rich.markup import escape
 from polysense.cli.options import DataDir, Json, Overwrite
 from polysense.cli.reporting import report
 
-_TEXTS = ("text", "text_pair", "target")
-"""Columns that a model is going to read or write."""
-
 
 def new_backbone(
     output_dir: Annotated[Path, typer.Option(help="Folder for the model; it appears there whole.")],
@@ -31,24 +28,19 @@ def new_backbone(
     """Make a small, untrained encoder-decoder that --backbone takes, where no pretrained one can be had."""
 
     def make() -> dict[str, Any]:
-        from polysense.models.new_backbone import small_encoder_decoder
-        from polysense.tasks import get_task
+        from polysense.training.new_backbone import new_backbone as made
 
-        split = get_task(task).load(data_dir).splits["train"]
-        texts = [text for name in _TEXTS if name in split.column_names for text in split[name]]
-        return {
-            "task": task,
-            **small_encoder_decoder(
-                output_dir,
-                texts,
-                width=width,
-                layers=layers,
-                heads=heads,
-                vocabulary=vocabulary,
-                seed=seed,
-                overwrite=overwrite,
-            ),
-        }
+        return made(
+            output_dir,
+            task,
+            data_dir,
+            width=width,
+            layers=layers,
+            heads=heads,
+            vocabulary=vocabulary,
+            seed=seed,
+            overwrite=overwrite,
+        )
 
     def show(result: dict[str, Any], console: Console) -> None:
         console.print(

@@ -62,7 +62,7 @@ def predict(
     text: Annotated[list[str] | None, typer.Option(help="A text; repeatable.")] = None,
     text_pair: Annotated[list[str] | None, typer.Option(help="The second text of each pair, or the context.")] = None,
     choice: Annotated[list[str] | None, typer.Option(help="What to choose from, for multiple choice.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Your own rows, without labels.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Your own rows, as for training; without labels or with.")] = None,
     text_column: TextColumns = ["text"],  # noqa: B006
     output: Annotated[Path | None, typer.Option(help="Write the predictions there, as JSON lines.")] = None,
     batch_size: Batch = 64,
@@ -76,12 +76,10 @@ def predict(
 
     def work() -> dict[str, Any]:
         check_output(output)
-        texts, pairs = read_inputs(text, text_pair, file, text_column)
-        predictions = Predictor.load(model, batch_size, chosen_store(store, no_store)).predict(
-            texts, pairs, [choice] * len(texts) if choice else None, progress=True
-        )
-        rows = [{"text": t, **({"text_pair": p} if pairs else {}), **prediction.to_dict()}
-                for t, p, prediction in zip(texts, pairs or texts, predictions, strict=True)]  # fmt: skip
+        predictor = Predictor.load(model, batch_size, chosen_store(store, no_store))
+        kind = "classification" if predictor.prompt and not choice else predictor.kind
+        asked = read_inputs(text, text_pair, choice, file, text_column, kind)
+        rows = asked.rows(predictor.predict(asked.texts, asked.pairs, asked.choices, progress=True))
         if output is not None:
             write_whole(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return {"model": str(model), "predictions": rows}

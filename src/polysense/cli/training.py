@@ -29,10 +29,13 @@ from polysense.cli.reporting import report, score_table
 
 
 class Kind(StrEnum):
-    """What the labels are, where the data should not decide it."""
+    """What the rows ask, where the file should not decide it."""
 
     classification = "classification"
     regression = "regression"
+    choice = "choice"
+    span = "span"
+    generation = "generation"
 
 
 def train(
@@ -42,7 +45,7 @@ def train(
     validation_file: Annotated[Path | None, typer.Option(help="Else a tenth of the training rows.")] = None,
     text_column: TextColumns = ["text"],  # noqa: B006 - typer copies it
     label_column: LabelColumn = "label",
-    kind: Annotated[Kind | None, typer.Option(help="Else told from the labels.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Of your rows; else told from fields and labels.")] = None,
     data_dir: DataDir = None,
     method: Annotated[str, typer.Option(help="text, tower, mpb, macsc or mase.")] = "macsc",
     interaction: Annotated[

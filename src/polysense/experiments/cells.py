@@ -1,4 +1,4 @@
-"""Finished runs on disk: what each gave, and by which code; and who computes which.
+"""Finished runs, and searches, on disk: what each gave, and by which code; and who computes which.
 
 A cell's name says what was asked (method, towers, settings, data); the file says what answered it: a digest of the
 code, the versions of libraries, the date. So a grid can be carried over a change of the code, if somebody says so.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -32,7 +33,11 @@ _NOT_IN_A_RUN = ("cli", "experiments", "explain", "pages", "report", "vision_lan
 _IN_A_RUN = Path("experiments/grid.py")
 """What decides which rows a run sees."""
 
-_FIELDS: dict[str, Any] = {"scores": dict, "seconds": (int, float), "weights": dict, "e_steps": list, MADE: dict}
+RUN: dict[str, Any] = {"scores": dict, "seconds": (int, float), "weights": dict, "e_steps": list, MADE: dict}
+"""What the file of a run holds."""
+
+SEARCH: dict[str, Any] = {"settings": dict, "options": dict, "score": (int, float), "rows": str, "trials": list}
+"""What the file of a search holds; those of before noted not what made them."""
 
 
 @cache
@@ -51,17 +56,26 @@ def source_digest() -> str:
 source_digest()
 
 
+def maker() -> str:
+    """A name, of twelve hexadecimal digits, for the code and the versions of libraries that are here."""
+    libraries = {name: version for name, version in versions().items() if name != "polysense"}
+    return hashlib.sha256(json.dumps([source_digest(), libraries]).encode()).hexdigest()[:12]
+
+
 def write_cell(file: Path, cell: Mapping[str, Any]) -> None:
-    """Write a cell whole, with what it was made by."""
+    """Write a cell, a run's or a search's, whole, with what it was made by."""
     made = {"source": source_digest(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
     write_whole(file, json.dumps({**cell, MADE: made}))
 
 
-def read_cell(file: Path, accept_older: bool = False) -> dict[str, Any] | None:
+def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] = RUN) -> dict[str, Any] | None:
     """A finished cell; None where it is not there, or was made by other code and nobody accepts that.
 
+    Args:
+        fields: what it holds, with the types: `RUN` or `SEARCH`.
+
     Raises:
-        PolysenseError: the file is no cell.
+        PolysenseError: the file is no such cell.
     """
     try:
         cell = json.loads(file.read_text())
@@ -69,20 +83,33 @@ def read_cell(file: Path, accept_older: bool = False) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError):
         cell = None
-    if not isinstance(cell, dict) or not all(isinstance(cell.get(name), kind) for name, kind in _FIELDS.items()):
-        raise PolysenseError(f"{file} is no finished run: delete it, and it is computed again")
+    if not isinstance(cell, dict) or not all(isinstance(cell.get(name), kind) for name, kind in fields.items()):
+        what = "run" if fields is RUN else "search"
+        raise PolysenseError(f"{file} is no finished {what}: delete it, and it is computed again")
     return cell if accept_older or revision(cell) is None else None
 
 
 def revision(cell: Mapping[str, Any]) -> str | None:
     """What made a cell, where it is not what is here: digest of the code, versions that differ, date."""
-    made = cell[MADE]
+    made = cell.get(MADE)
+    if made is None:
+        return "unknown code"
     before, now = made.get("versions", {}), versions()
     # The package's own version says less than the digest of its code.
     other = [f"{name} {before.get(name)}" for name in now if name != "polysense" and before.get(name) != now[name]]
     if made.get("source") != source_digest():
         other.insert(0, f"code {made.get('source')}")
     return f"{', '.join(other)}, {made.get('date')}" if other else None
+
+
+def older(what: str, made: Sequence[str | None]) -> list[str]:
+    """Notes on cells of another revision, from what `revision` says of all.
+
+    Args:
+        what: several of them are called.
+    """
+    counts = Counter(filter(None, made))
+    return [f"{count} of {len(made)} {what} are of another revision: {which}" for which, count in counts.items()]
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -20,26 +20,24 @@ from datasets import Dataset
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.experiments.cells import claimed, read_cell, revision, write_cell
+from polysense.experiments.cells import claimed, older, read_cell, revision, write_cell
 from polysense.experiments.results import Row, in_points
 from polysense.experiments.runs import Run
+from polysense.experiments.tuning import Tuning
 from polysense.experiments.workers import complete
-from polysense.folder import write_json
+from polysense.folder import file_digest
 from polysense.models import PolysensePreTrainedModel, PolysenseProcessor
-from polysense.prototypes.opening import open_source
+from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import TaskData, get_task
 from polysense.tasks.prompts import prompted
 from polysense.training.e_step import e_step_history
 from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune, score_splits
 from polysense.training.sampling import sample_rows
-from polysense.training.search import search
 from polysense.training.settings import TrainingSettings
 
 CELLS = Path("build/cells")
 """Folder of finished runs, unless told otherwise."""
-
-_SCORED_SEED = 0
 
 
 @dataclass
@@ -91,7 +89,7 @@ class Grid:
 
     def rows(self, workers: int = 1) -> list[Row]:
         """Run what has not been run yet, and return one row a task, test split, metric and method."""
-        complete(self.tunings(), workers, unit="search")
+        complete(self.tunings(), workers, unit="search", units="searches")
         cells = self.plan()
         complete(cells, workers)
         return self.collect(cells)
@@ -167,10 +165,15 @@ class Grid:
         """The data with the training rows of one seed."""
         return sample_rows(data, self._most_rows(data), seed, share=self.train_share, shots=self.shots)
 
+    def seen(self, data: TaskData, settings: TrainingSettings) -> TaskData:
+        """The data as a run sees them: the training rows of its seed, as prompts where it learns from these."""
+        sampled = self.sample(data, settings.seed)
+        return prompted(sampled) if settings.prompt else sampled
+
     def collect(self, cells: Sequence[Cell]) -> list[Row]:
         """The rows of finished cells, as `plan` gave them; fills `notes` and `used`."""
         rows = []
-        older: Counter[str] = Counter()
+        made: list[str | None] = []
         for name in self.tasks:
             data = self.data(name)
             self.notes += [f"{name}: {note.removeprefix(f'{name}: ')}" for note in data.notes + self._sampled(data)]
@@ -178,12 +181,12 @@ class Grid:
             self.used[name].pop("seed")
             for run in self.runs:
                 found = [cell.read() for cell in cells if (cell.task, cell.run.name) == (name, run.name)]
-                older.update(filter(None, map(revision, found)))
+                made += map(revision, found)
                 rows += self._rows_of(data, run, found)
-        for tuning in self.tunings():
+        tunings = self.tunings()
+        for tuning in tunings:
             self.used[tuning.cell.task].setdefault("search", {})[tuning.cell.run.name] = tuning.read()
-        total = len(cells)
-        self.notes += [f"{count} of {total} runs are of another revision: {which}" for which, count in older.items()]
+        self.notes += older("runs", made) + older("searches", [revision(tuning.read()) for tuning in tunings])
         return rows
 
     def train(self, data: TaskData, run: Run, settings: TrainingSettings, progress: bool = True) -> Trained:
@@ -194,9 +197,7 @@ class Grid:
         """
         processor = self.processor(run, settings)
         started = time.perf_counter()
-        sampled = self.sample(data, settings.seed)
-        if settings.prompt:
-            sampled = prompted(sampled)
+        sampled = self.seen(data, settings)
         with tempfile.TemporaryDirectory() as folder:
             trainer = fine_tune(
                 sampled, run.method, self.backbone, processor, settings, Path(folder), progress=progress
@@ -211,12 +212,14 @@ class Grid:
         return cell, trainer
 
     def processor(self, run: Run, settings: TrainingSettings) -> PolysenseProcessor:
-        """The run's processor; runs that read the same share one, and its prototypes."""
-        reading = settings.reading().to_dict()
-        key = json.dumps([dict(run.towers), reading, settings.max_length, run.method.uses_graph])
+        """The run's processor; those of runs that read the same have their prototypes in common."""
+        key = json.dumps([dict(run.towers), settings.reading().to_dict(), run.method.uses_graph])
         if key not in self._processors:
             self._processors[key] = build_processor(run.method, self.backbone, run.towers, settings, self.store)
-        return self._processors[key]
+        # One of its own, since training shortens it to what the backbone reads: a prompt's part less.
+        own = copy.copy(self._processors[key])
+        own.max_length = settings.max_length
+        return own
 
     def key(self, task: str, run: Run, seed: int, contents: Mapping[str, str], digests: Mapping[str, str]) -> str:
         """The name of a cell: what is asked, without the code that answers it.
@@ -229,7 +232,7 @@ class Grid:
             run.method.to_dict(),
             {modality: digests[spec] for modality, spec in run.towers.items()},
             asdict(self._settings(task, run, seed)),
-            self.backbone,
+            self._backbone_identity,
             [self._most_rows(self.data(task)), self.train_share, self.shots],
             task,
             dict(contents),
@@ -237,6 +240,15 @@ class Grid:
         ]
         text = json.dumps(parts, sort_keys=True)
         return f"{task}-{run.method.name}-{seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def _backbone_identity(self) -> str:
+        """The backbone's name; of a folder what it holds, since that may change and the folder may move."""
+        folder = Path(self.backbone)
+        if not folder.is_dir():
+            return self.backbone
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+        return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 
     def _settings(self, task: str, run: Run, seed: int) -> TrainingSettings:
         given = {**self.settings, **run.settings, "seed": seed}
@@ -315,54 +327,6 @@ class Cell:
         return mine
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """A search for the settings of a run on a task.
-
-    Attributes:
-        cell: the run of the first seed as it would be without a search.
-    """
-
-    grid: Grid
-    cell: Cell
-
-    @property
-    def name(self) -> str:
-        return f"{self.cell.task} {self.cell.run.name}"
-
-    @property
-    def file(self) -> Path:
-        """Of what was found; the trials are in the folder of the same name."""
-        return self.cell.file.parent / "searches" / f"{self.cell.file.stem}-{self.grid.search}.json"
-
-    def attempt(self, progress: bool) -> bool:
-        """Search unless it is done; False where another process is at it."""
-        if self.file.exists():
-            return True
-        with claimed(self.file) as mine:
-            if mine and not self.file.exists():
-                cell, grid = self.cell, self.grid
-                data = grid.sample(grid.data(cell.task), cell.seed)
-                given = {**grid.settings, **cell.run.settings}
-                folder = self.file.parent / cell.file.stem
-                found = search(
-                    data, get_task(cell.task).defaults, cell.run.method, grid.backbone, cell.run.towers,
-                    cast("int", grid.search), folder, given=given, store=grid.store, seed=cell.seed, progress=progress,
-                )  # fmt: skip
-                write_json(self.file, found.to_dict())
-        return mine
-
-    def read(self) -> dict[str, Any]:
-        """What was found."""
-        return dict(json.loads(self.file.read_text()))
-
-    def run(self) -> Run:
-        """The run with the settings and options that were found."""
-        found, run = self.read(), self.cell.run
-        method = run.method.with_options(found["options"])
-        return replace(run, method=method, settings={**run.settings, **found["settings"]})
-
-
 Trained = tuple[dict[str, Any], PolysenseTrainer]
 """What a run gave, and the trainer with its model."""
 
@@ -376,7 +340,7 @@ def _split_and_metric(data: TaskData, name: str) -> tuple[str, str]:
 
 
 def _some_rows(split: Dataset, rows: int) -> Dataset:
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(_SCORED_SEED))
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # for all the same
     return split.select(sorted(order[:rows].tolist()))
 
 

@@ -31,12 +31,13 @@ class Row:
         method: "text", "mpb", "macsc", or with what was swapped in parentheses.
         modalities: text first.
         metric: "accuracy", "spearman", "f1", ...
-        seeds: the seeds, in the order of the scores.
-        scores: one a seed, in points (see `in_points`).
+        seeds: the seeds, in the order of the scores; none where nothing is trained: such a row enters no test.
+        scores: one a seed, or one where there is no seed, in points (see `in_points`).
         seconds: of training and testing, summed over the seeds.
         weights: what each modality counts for at the end (rho or z), the mean over the seeds; empty where nothing says.
         split: that was scored.
         baseline: whether the method is one that others have to beat.
+        mean, std: of the scores; one score has no spread, None.
     """
 
     task: str
@@ -50,7 +51,7 @@ class Row:
     split: str = "validation"
     baseline: bool = False
     mean: float = field(init=False)
-    std: float = field(init=False)
+    std: float | None = field(init=False)
 
     def __post_init__(self) -> None:
         mean, std = mean_and_std(self.scores)
@@ -67,11 +68,11 @@ def compare_rows(rows: Sequence[Row], reference: str = REFERENCE) -> list[dict[s
     """Each row against the reference method's on the same task, metric and seeds."""
     base = {(row.task, row.metric): row for row in rows if row.method == reference}
     pairs = [(row, base[row.task, row.metric]) for row in rows if (row.task, row.metric) in base]
-    return [_test(row, other) for row, other in pairs if row.method != reference and row.seeds == other.seeds]
+    return [_test(row, other) for row, other in pairs if row.method != reference and _paired(row, other)]
 
 
 def compare_with_best(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Each row that is no baseline against the baseline with the highest mean on the same task, metric and seeds.
+    """Each row that is no baseline against the trained one with the highest mean on the same task, metric and seeds.
 
     The best is chosen by the scores that it is compared by, which favours it. Where text alone is the best, or the only
     one, `compare_rows` says all.
@@ -79,14 +80,19 @@ def compare_with_best(rows: Sequence[Row]) -> list[dict[str, Any]]:
     best: dict[tuple[str, str], Row] = {}
     for row in rows:
         place = (row.task, row.metric)
-        if row.baseline and (place not in best or row.mean > best[place].mean):
+        if row.baseline and row.seeds and (place not in best or row.mean > best[place].mean):
             best[place] = row
     pairs = [(row, best[row.task, row.metric]) for row in rows if (row.task, row.metric) in best]
     return [
         _test(row, other)
         for row, other in pairs
-        if not row.baseline and other.method != REFERENCE and row.seeds == other.seeds
+        if not row.baseline and other.method != REFERENCE and _paired(row, other)
     ]
+
+
+def _paired(row: Row, other: Row) -> bool:
+    """Whether their scores are of the same seeds, one by one."""
+    return bool(row.seeds) and row.seeds == other.seeds
 
 
 def _test(row: Row, other: Row) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def average_gain(rows: Sequence[Row], method: str, reference: str = REFERENCE) -
         if metrics.setdefault(task, row.metric) != row.metric:
             continue
         other = base.get((row.task, row.metric))
-        if row.method == method and other is not None and other.seeds == row.seeds:
+        if row.method == method and other is not None and _paired(row, other):
             by_seed = [a - b for a, b in zip(row.scores, other.scores, strict=True)]
             tasks.setdefault(task, {})[row.split] = by_seed
     if not tasks:
@@ -191,6 +197,11 @@ def average_line(gain: Mapping[str, Any]) -> str:
     return f"{gain['method']} against {name}, mean of {gain['tasks']} tasks: {shown_difference(gain)}{p}"
 
 
+def shown_score(row: Mapping[str, Any]) -> str:
+    """Mean and spread over seeds, as tables print them; the score alone where there is no spread."""
+    return f"{row['mean']:.1f}" + (f" ± {row['std']:.1f}" if row["std"] is not None else "")
+
+
 def shown_difference(test: Mapping[str, Any] | Difference) -> str:
     """Difference and interval, as tables print them; "" where there is no test."""
     if not test:
@@ -219,7 +230,7 @@ def markdown_table(result: Mapping[str, Any]) -> str:
         place = (row["task"], row["metric"], row["method"])
         test, best = to_text.get(place, {}), to_best.get(place, {})
         cells = [row["task"], row["method"], "+".join(row["modalities"]), row["metric"], str(len(row["seeds"]))]
-        cells += [f"{row['mean']:.1f} ± {row['std']:.1f}", shown_difference(test), shown_p(test)]
+        cells += [shown_score(row), shown_difference(test), shown_p(test)]
         cells += [f"{best['against']}: {shown_difference(best)}" if best else "", shown_p(best)] if to_best else []
         lines.append("| " + " | ".join(cells) + " |")
     return page_of(result, lines)
@@ -232,6 +243,6 @@ def rich_table(result: Mapping[str, Any], title: str) -> Table:
     for row in result["rows"]:
         test = by_row.get((row["task"], row["metric"], row["method"]), {})
         cells = [row["task"], row["method"], "+".join(row["modalities"]), row["metric"]]
-        cells += [f"{row['mean']:.1f} ± {row['std']:.1f}", f"{test['difference']:+.1f}" if test else "", shown_p(test)]
+        cells += [shown_score(row), f"{test['difference']:+.1f}" if test else "", shown_p(test)]
         table.add_row(*map(escape, cells), f"{row['seconds']:.0f}")
     return table

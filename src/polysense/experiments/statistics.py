@@ -12,10 +12,10 @@ Difference = dict[str, float | None]
 """{"difference", "low", "high", "p"}: a mean with its 95% interval and p; None where there is too little to say."""
 
 
-def mean_and_std(scores: Sequence[float]) -> tuple[float, float]:
-    """To two places; the deviation of one score is 0."""
-    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
-    return round(float(np.mean(scores)), 2), round(spread, 2)
+def mean_and_std(scores: Sequence[float]) -> tuple[float, float | None]:
+    """To two places; one score has no deviation, None."""
+    spread = round(float(np.std(scores, ddof=1)), 2) if len(scores) > 1 else None
+    return round(float(np.mean(scores)), 2), spread
 
 
 def paired_test(ours: Sequence[float], reference: Sequence[float]) -> Difference:

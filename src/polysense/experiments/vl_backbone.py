@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTra
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import whole_folder
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights
 from polysense.training.train import versions
 
 HEAD_WIDTH = 32
@@ -70,7 +70,8 @@ def small_bert(folder: Path, width: int, layers: int = 1, source: str = "minilm"
     with hub_errors("backbone", source):
         path = resolve_model(source)
         tokenizer, kept = _fewer_words(AutoTokenizer.from_pretrained(path))
-        words = AutoModel.from_pretrained(path, dtype=torch.float32).get_input_embeddings().weight.detach()[kept]
+        model, _ = load_weights(AutoModel, "backbone", source, dtype=torch.float32)
+        words = model.get_input_embeddings().weight.detach()[kept]
     if width % HEAD_WIDTH or not HEAD_WIDTH <= width <= words.shape[1]:
         raise PolysenseError(f"width {width}: give a multiple of {HEAD_WIDTH} up to {words.shape[1]}")
     set_seed(0)

@@ -15,8 +15,8 @@ from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import file_digest
 from polysense.methods.catalog import method_config
-from polysense.prototypes.opening import open_source
 from polysense.prototypes.reading import Reading
+from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.towers.registry import parse_towers
 from polysense.training.train import DEFAULT_TOWERS, versions

@@ -45,7 +45,9 @@ class _Told:
     message: str = ""
 
 
-def complete(jobs: Sequence[Job], workers: int = 1, unit: str = "run", progress: bool = True) -> None:
+def complete(
+    jobs: Sequence[Job], workers: int = 1, unit: str = "run", progress: bool = True, units: str = "runs"
+) -> None:
     """Do all jobs; what fails is told at the end, when all else is done.
 
     Args:
@@ -53,14 +55,16 @@ def complete(jobs: Sequence[Job], workers: int = 1, unit: str = "run", progress:
         workers: processes, each with its share of the cores. Several start anew, so a program that asks for them keeps
             its own work under `if __name__ == "__main__"`.
         unit: what the progress bar counts.
-        progress: show it, with the time that is left.
+        progress: show it, with the time that is left; there is none where there are no jobs.
+        units: several of what is counted.
 
     Raises:
         PolysenseError: jobs failed, or workers ended before the work did.
     """
     if workers < 1:
         raise PolysenseError(f"workers must be 1 or more, not {workers}")
-    bar = tqdm(total=len(jobs), unit=unit, desc=f"{len(jobs)} {unit}s", disable=not progress)
+    said = unit if len(jobs) == 1 else units
+    bar = tqdm(total=len(jobs), unit=unit, desc=f"{len(jobs)} {said}", disable=not progress or not jobs)
     failed: dict[int, str] = {}
     done: set[int] = set()
 
@@ -85,12 +89,12 @@ def complete(jobs: Sequence[Job], workers: int = 1, unit: str = "run", progress:
     left = len(jobs) - len(done)
     if left:
         raise PolysenseError(
-            f"the workers ended before the work did ({left} of {len(jobs)} {unit}s are left; out of memory?): give the "
+            f"the workers ended before the work did ({left} of {len(jobs)} {units} are left; out of memory?): give the "
             "same command again to go on, with fewer --workers"
         )
     if failed:
         place, message = min(failed.items())
-        more = f" ({len(failed)} of {len(jobs)} {unit}s failed, the others are kept)" if len(jobs) > 1 else ""
+        more = f" ({len(failed)} of {len(jobs)} {units} failed, the others are kept)" if len(jobs) > 1 else ""
         raise PolysenseError(f"{jobs[place].name}: {message}{more}")
 
 

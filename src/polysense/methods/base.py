@@ -62,9 +62,11 @@ class Interaction(nn.Module, ABC):
 
     Attributes:
         uses_graph: whether it wants the sentences' scene graphs.
+        unread_by_memory: names of the layers that `memory` has no use for, which a decoder's model freezes.
     """
 
     uses_graph: ClassVar[bool] = False
+    unread_by_memory: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def forward(self, text: TextStates, blocks: Blocks, graph: EntityGraph | None = None, /) -> dict[str, Tensor]:

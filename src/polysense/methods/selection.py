@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from polysense.modality import PrototypeBlock
 
@@ -16,10 +17,11 @@ _NEVER = -1e9  # the score of no candidate; finite, so that a text without candi
 class LearntSelection(nn.Module):
     """Keeps `keep` prototypes of each modality, scored by an MLP on [prototype; pooled text].
 
-    In training the scores have Gumbel noise, and the choice is hard forwards and relaxed backwards (straight through):
-    the relaxation of Top-K is that of Xie & Ermon (IJCAI 2019), a softmax a place with what was chosen taken out.
-    Elsewhere it is the Top-K of the scores, ties to the earlier prototype. A text with no more candidates than `keep`
-    keeps all.
+    In training the scores have Gumbel noise, and the choice is hard forwards and relaxed backwards: each place that is
+    kept is a straight-through Gumbel softmax (Jang et al., ICLR 2017) over what it holds and all that is not kept. So
+    what was not kept has a gradient too, which says how much better or worse the prediction were with it in that place,
+    and a choice can be revised. Elsewhere it is the Top-K of the scores, ties to the earlier prototype. A text with no
+    more candidates than `keep` keeps all, and its scores have no gradient.
 
     Args:
         width: d, of prototypes and text.
@@ -46,18 +48,12 @@ class LearntSelection(nn.Module):
         scores = scores.masked_fill(~block.mask, _NEVER)
         ranked = scores.argsort(dim=-1, descending=True, stable=True)[:, : self.keep]
         chosen = torch.zeros_like(block.mask).scatter(1, ranked, True) & block.mask
-        gate = chosen.to(scores.dtype)
-        if self.training:
-            soft = relaxed_top_k(scores, self.keep)
-            gate = gate + (soft - soft.detach())
-        return PrototypeBlock(block.features * gate[..., None], chosen)
-
-
-def relaxed_top_k(scores: Tensor, k: int, temperature: float = TEMPERATURE) -> Tensor:
-    """(B, K) shares of the k places that each score takes, k in all (Xie & Ermon, IJCAI 2019)."""
-    taken = torch.zeros_like(scores)
-    for _ in range(k):
-        place = (scores / temperature).softmax(dim=-1)
-        taken = taken + place
-        scores = scores + (1 - place).clamp(min=torch.finfo(scores.dtype).tiny).log()
-    return taken
+        if not self.training:
+            return PrototypeBlock(block.features * chosen[..., None], chosen)
+        own = one_hot(ranked, scores.shape[-1]).bool()
+        others = scores[:, None].masked_fill(~own & (chosen | ~block.mask)[:, None], _NEVER)
+        soft = (others / TEMPERATURE).softmax(dim=-1)
+        gate = own + (soft - soft.detach())  # (B, keep, K): exactly 0 or 1
+        placed = (gate[..., None] * block.features[:, None]).sum(dim=2).to(block.features.dtype)
+        kept = torch.zeros_like(block.features).scatter(1, ranked[..., None].expand_as(placed), placed)
+        return PrototypeBlock(kept * chosen[..., None], chosen)

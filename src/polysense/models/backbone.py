@@ -13,7 +13,7 @@ from transformers.utils import cached_file
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights, warn_of_random
 from polysense.towers.encoder import is_causal
 
 _LAST_TOKEN = ("xlnet",)
@@ -45,11 +45,13 @@ def load_backbone(source: str) -> tuple[PreTrainedModel, str]:
     with hub_errors("backbone", source):
         config = AutoConfig.from_pretrained(path)
         _check_family(source, config)
-        model = text_encoder(AutoModel.from_pretrained(path, dtype=torch.float32))
+        whole, missing = load_weights(AutoModel, "backbone", source, dtype=torch.float32)
+        model = text_encoder(whole)
         if model.main_input_name != "input_ids":
             raise PolysenseError(
                 f"backbone {source}: a {config.model_type} model does not read text; name one that does"
             )
+        warn_of_random("backbone", source, missing, model)
         pooling = pooling_of(path, model)
         if pooling == "last":
             # The states of earlier tokens are for writing on; every text here is read once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ from polysense.modality import Blocks, PrototypeBlock
 from polysense.models.adapters import AdapterMixin, base_of
 from polysense.models.backbone import build_backbone, load_backbone, token_states
 from polysense.models.configuration import PolysenseConfig
+from polysense.prototypes.trained import LiveTower
+from polysense.prototypes.windows import Window
 
 
 @dataclass
@@ -57,7 +59,11 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
     Inputs beside the backbone's own, as `PolysenseProcessor` makes them: `prototypes`, {modality: (B, K, d_m)}, and
     `prototype_masks`, {modality: (B, K)}; `graph`, the fields of an `EntityGraph`, for methods that look at scene
     graphs. `leave_out` names modalities whose prototypes, words and vote a prediction does without; the text itself
-    keeps what it says to the others.
+    keeps what it says to the others. With `labels` the loss is then that of the prediction alone.
+
+    While it is fine-tuned a model may hold towers that are trained with it, `towers` by modality. Of these there are
+    `windows`, {modality: what the tower reads}, in the place of prototypes. They are in the Trainer's checkpoints; in
+    the end the processor saves them (`leave_towers`), and they are read like any frozen tower.
     """
 
     config_class = PolysenseConfig
@@ -74,6 +80,7 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
         if method.multimodal and not config.widths:
             raise PolysenseError(f"method {method.name!r} needs prototypes: give at least one modality a tower")
         self.backbone = self.build_backbone(config)
+        self.towers = nn.ModuleDict()
         self.interaction = method.build_interaction(sizes)
         self.dropout = nn.Dropout(config.dropout)
         self.build_prediction(method, sizes)
@@ -128,6 +135,15 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def train_towers(self, towers: Mapping[str, LiveTower]) -> None:
+        """Take towers in, to be trained with the model."""
+        self.towers.update(towers)
+
+    def leave_towers(self) -> None:
+        """From now on leave the trained towers out of what is saved: the processor writes them."""
+        names = {f"towers.{name}" for name in self.towers.state_dict()}
+        self._keys_to_ignore_on_save = {*(self._keys_to_ignore_on_save or ()), *names}
+
     @abstractmethod
     def represent(self, sources: Sources, candidates: Tensor | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What the prediction is made of, by modality, and what a regulariser compares (see `compared`)."""
@@ -142,6 +158,7 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
         attention_mask: Tensor | None = None,
         prototypes: Mapping[str, Tensor] | None = None,
         prototype_masks: Mapping[str, Tensor] | None = None,
+        windows: Mapping[str, Sequence[Window]] | None = None,
         graph: Mapping[str, Any] | None = None,
         candidates: Tensor | None = None,
         labels: Tensor | None = None,
@@ -157,7 +174,7 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
         # contrasts lose their last digits there.
         with torch.autocast(states.device.type, enabled=False):
             states = states.to(self.dtype)
-            blocks = self._blocks(prototypes or {}, prototype_masks or {}, states, leave_out)
+            blocks = self._blocks(prototypes, prototype_masks, windows, states, leave_out)
             entities = self._balanced(graph, states, leave_out) if graph is not None else None
             sources = Sources(TextStates(states, mask, self.config.pooling), blocks, entities)
             heads, pooled = self.represent(sources, candidates)
@@ -168,7 +185,7 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
             losses: dict[str, Tensor] = {}
             if labels is not None:
                 losses["prediction"] = self.target.loss(prediction, labels)
-                if self.regulariser is not None:
+                if self.regulariser is not None and not leave_out:  # which compares all modalities
                     compared = self.compared(pooled, labels)
                     losses[self.regulariser.name] = self.regulariser(compared, modality_logits, labels)
         return PolysenseOutput(
@@ -186,9 +203,17 @@ class PolysensePreTrainedModel(AdapterMixin, PreTrainedModel):  # type: ignore[m
         return dropped, dropped if pooled is heads else {m: self.dropout(r) for m, r in pooled.items()}
 
     def _blocks(
-        self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], like: Tensor, leave_out: Collection[str]
+        self,
+        prototypes: Mapping[str, Tensor] | None,
+        prototype_masks: Mapping[str, Tensor] | None,
+        windows: Mapping[str, Sequence[Window]] | None,
+        like: Tensor,
+        leave_out: Collection[str],
     ) -> dict[str, PrototypeBlock]:
-        """The prototypes of each modality; none of one that is left out."""
+        """The prototypes of each modality, given or read by a tower that is trained; none of one that is left out."""
+        read: dict[str, PrototypeBlock] = {m: self.towers[m](of_tower) for m, of_tower in (windows or {}).items()}
+        features = {**(prototypes or {}), **{m: block.features for m, block in read.items()}}
+        masks = {**(prototype_masks or {}), **{m: block.mask for m, block in read.items()}}
         missing = [m for m in self.config.widths if m not in features or m not in masks]
         if missing:
             raise ValueError(

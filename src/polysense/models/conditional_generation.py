@@ -20,6 +20,7 @@ from polysense.models.backbone import token_states
 from polysense.models.base import PolysenseOutput, PolysensePreTrainedModel
 from polysense.models.configuration import PolysenseConfig
 from polysense.models.encoder_decoder import build_encoder_decoder, load_encoder_decoder
+from polysense.prototypes.windows import Window
 
 
 class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
@@ -48,6 +49,8 @@ class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
         if self.config.adapter is not None and self.config.adapter["kind"] == "prompt":
             raise PolysenseError("adapter prompt: it is made for texts that are read; to write texts take lora or ia3")
         self.regulariser = None
+        for name in self.interaction.unread_by_memory:
+            self.interaction.get_submodule(name).requires_grad_(False)
         informed = method.combination == "information"
         options = method.options.get("combination", {})
         self.combination = InformedMemory(sizes, **options) if informed else AttendedMemory()
@@ -100,6 +103,7 @@ class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
         attention_mask: Tensor | None = None,
         prototypes: Mapping[str, Tensor] | None = None,
         prototype_masks: Mapping[str, Tensor] | None = None,
+        windows: Mapping[str, Sequence[Window]] | None = None,
         graph: Mapping[str, Any] | None = None,
         leave_out: Collection[str] = (),
         **generation: Any,
@@ -113,7 +117,7 @@ class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
         Returns:
             (B, T) token ids, or what `return_dict_in_generate` asks for.
         """
-        parts = self.parts(input_ids, attention_mask, prototypes, prototype_masks, graph, leave_out)
+        parts = self.parts(input_ids, attention_mask, prototypes, prototype_masks, windows, graph, leave_out)
         states, mask = _joined(self.scaled(parts, leave_out))
         return self.backbone.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states), attention_mask=mask, **generation
@@ -125,6 +129,7 @@ class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
         attention_mask: Tensor | None = None,
         prototypes: Mapping[str, Tensor] | None = None,
         prototype_masks: Mapping[str, Tensor] | None = None,
+        windows: Mapping[str, Sequence[Window]] | None = None,
         graph: Mapping[str, Any] | None = None,
         leave_out: Collection[str] = (),
         inputs_embeds: Tensor | None = None,
@@ -142,7 +147,7 @@ class PolysenseForConditionalGeneration(PolysensePreTrainedModel):
         # As for heads: in mixed precision the backbone alone is in half.
         with torch.autocast(states.device.type, enabled=False):
             text = TextStates(states.to(self.dtype), text.mask, text.pooling)
-            blocks = self._blocks(prototypes or {}, prototype_masks or {}, text.states, leave_out)
+            blocks = self._blocks(prototypes, prototype_masks, windows, text.states, leave_out)
             entities = self._balanced(graph, text.states, leave_out) if graph is not None else None
             for m, memory in self.interaction.memory(text, blocks, entities).items():
                 parts[m] = PrototypeBlock(self.dropout(memory.features).to(states), memory.mask)

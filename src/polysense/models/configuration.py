@@ -29,6 +29,8 @@ class PolysenseConfig(PretrainedConfig):
         generation: of texts, how they are written: the fields of a Hugging Face `GenerationConfig`.
         adapter: an `AdapterSettings` as a dictionary, where only a part of the backbone is trained; "base" in it says
             where the backbone's own weights come from, and their digest. None: the backbone is trained whole.
+        prompt: of a choice between statements of the classes in `id2label`: the fields of a `tasks.Prompt`. None where
+            rows have choices of their own.
     """
 
     model_type = "polysense"
@@ -46,6 +48,7 @@ class PolysenseConfig(PretrainedConfig):
         no_answer_margin: float = 0.0,
         generation: Mapping[str, Any] | None = None,
         adapter: Mapping[str, Any] | None = None,
+        prompt: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {"model_type": "bert"})
@@ -58,6 +61,7 @@ class PolysenseConfig(PretrainedConfig):
         self.no_answer_margin = no_answer_margin
         self.generation = dict(generation or {})
         self.adapter = dict(adapter) if adapter else None
+        self.prompt = dict(prompt) if prompt else None
         super().__init__(**kwargs)
 
     @property

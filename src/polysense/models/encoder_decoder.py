@@ -14,7 +14,7 @@ from transformers import (
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights, warn_of_random
 from polysense.models.backbone import pooling_of
 from polysense.models.configuration import PolysenseConfig
 
@@ -32,7 +32,8 @@ def load_encoder_decoder(source: str) -> tuple[PreTrainedModel, str]:
     with hub_errors("backbone", source):
         config = AutoConfig.from_pretrained(path)
         _check_family(source, config)
-        model = AutoModelForSeq2SeqLM.from_pretrained(path, dtype=torch.float32)
+        model, missing = load_weights(AutoModelForSeq2SeqLM, "backbone", source, dtype=torch.float32)
+        warn_of_random("backbone", source, missing, model)
         return model, pooling_of(path, model)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,20 @@ from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.loading import hub_errors
 from polysense.models.graph_inputs import graph_inputs, text_mentions
-from polysense.prototypes.extractor import PrototypeSource
-from polysense.prototypes.opening import open_source
+from polysense.prototypes.extractor import PrototypeExtractor, PrototypeSource
 from polysense.prototypes.reading import Reading
+from polysense.prototypes.trained import LiveTower, TrainedExtractor
+from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.text import Text, clean
+from polysense.towers.registry import open_tower
 
 logger = logging.getLogger(__name__)
 
 PROCESSOR_FILE = "polysense_processor.json"
+
+TOWERS = "towers"
+"""Folder of the towers that were trained with the model."""
 
 PLACES = "places"
 """Of a tokenised text: what its tokens stand for, which the backbone does not read."""
@@ -36,7 +41,8 @@ class PolysenseProcessor:
     """The backbone's tokenizer, one prototype extractor a modality, and scene graphs; saved beside the model.
 
     Towers are saved by name and fingerprint, not copied: the file says which tower the model was trained with, and
-    loading fails if another one stands under that name.
+    loading fails if another one stands under that name. A tower that was trained with the model is its own: it is saved
+    as a folder beside it, and frozen once it is loaded. Of the modalities in `own` the towers are such ones.
 
     Example:
         >>> processor = PolysenseProcessor.from_pretrained(folder)
@@ -49,6 +55,7 @@ class PolysenseProcessor:
         extractors: Mapping[str, PrototypeSource] | None = None,
         max_length: int = 128,
         graphs: GraphExtractor | None = None,
+        own: Collection[str] = (),
     ) -> None:
         if graphs is not None and not tokenizer.is_fast:
             raise PolysenseError(
@@ -67,6 +74,8 @@ class PolysenseProcessor:
         self.extractors = dict(extractors or {})
         self.max_length = max_length
         self.graphs = graphs
+        self.trained = {m: e for m, e in self.extractors.items() if isinstance(e, TrainedExtractor)}
+        self.own = frozenset((*own, *self.trained))
         self.mentions = {m: e.mentions() for m, e in self.extractors.items()} if graphs is not None else {}
 
     @classmethod
@@ -116,13 +125,19 @@ class PolysenseProcessor:
         # On the right whatever the tokenizer's habit: a token then has the same place in every batch.
         batch = self.tokenizer.pad(rows, return_tensors="pt", padding_side="right")
         if self.extractors:
-            blocks = {m: extractor.block(texts) for m, extractor in self.extractors.items()}
+            blocks = {m: e.block(texts) for m, e in self.extractors.items() if m not in self.trained}
             batch["prototypes"] = {m: block.features for m, block in blocks.items()}
             batch["prototype_masks"] = {m: block.mask for m, block in blocks.items()}
+        if self.trained:
+            batch["windows"] = {m: extractor.windows(texts) for m, extractor in self.trained.items()}
         if self.graphs is not None:
             places = [row[PLACES] for row in tokens]
             batch["graph"] = graph_inputs(texts, self.graphs.graphs(texts), places, self.mentions)
         return batch
+
+    def begin_training(self) -> dict[str, LiveTower]:
+        """The towers that are to be trained with a model, each as it was before any training; the model reads them."""
+        return {m: extractor.begin() for m, extractor in self.trained.items()}
 
     def prepare(self, texts: Sequence[Text], progress: bool = True) -> None:
         """Read the prototypes and graphs of all texts ahead, so that training and prediction only look them up."""
@@ -150,17 +165,25 @@ class PolysenseProcessor:
                 mentions.look_ahead(list(text_mentions(texts, self.graphs)))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the tokenizer and the names, fingerprints and readings of the towers."""
+        """Write the tokenizer, the names, fingerprints and readings of the towers, and the model's own towers."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(str(folder))
-        towers = {
-            m: {"spec": e.spec, "fingerprint": e.fingerprint, "reading": e.reading.to_dict()}
-            for m, e in self.extractors.items()
-        }
+        towers = {m: {**self._saved(m, folder), "reading": e.reading.to_dict()} for m, e in self.extractors.items()}
         graphs = self.graphs.identity if self.graphs is not None else None
         settings = {"max_length": self.max_length, "towers": towers, "scene_graphs": graphs}
         (folder / PROCESSOR_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+
+    def _saved(self, modality: str, folder: Path) -> dict[str, Any]:
+        """What names a tower in a saved processor; one of the model's own is written."""
+        extractor = self.extractors[modality]
+        if modality not in self.own:
+            return {"spec": extractor.spec, "fingerprint": extractor.fingerprint}
+        tower, place = cast("PrototypeExtractor", extractor).tower, Path(TOWERS) / modality
+        tower.save(folder / place)
+        # As it is opened: a tokenizer may be written another way than it was read.
+        fingerprint = open_tower(f"{tower.kind}{folder / place}").fingerprint()
+        return {"spec": f"{tower.kind}{place.as_posix()}", "fingerprint": fingerprint, "own": True}
 
     @classmethod
     def from_pretrained(cls, source: str | Path, store: Store = None) -> Self:
@@ -174,6 +197,7 @@ class PolysenseProcessor:
             settings = json.loads((folder / PROCESSOR_FILE).read_text())
             max_length, parser = int(settings["max_length"]), settings.get("scene_graphs")
             towers = {m: (s["spec"], s["fingerprint"], Reading(**s["reading"])) for m, s in settings["towers"].items()}
+            own = {m for m, s in settings["towers"].items() if s.get("own")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PolysenseError(
                 f"{folder} is no trained Polysense model: no readable {PROCESSOR_FILE} in it "
@@ -189,6 +213,9 @@ class PolysenseProcessor:
             )
         extractors = {}
         for modality, (spec, fingerprint, reading) in towers.items():
+            if modality in own:
+                kind, colon, place = spec.rpartition(":")
+                spec = f"{kind}{colon}{folder / place}"
             extractor = open_source(spec, reading, store, saved=True)
             if extractor.fingerprint != fingerprint:
                 raise PolysenseError(
@@ -198,7 +225,7 @@ class PolysenseProcessor:
             extractors[modality] = extractor
         with hub_errors("model", str(folder)):
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        return cls(tokenizer, extractors, max_length, graphs)
+        return cls(tokenizer, extractors, max_length, graphs, own)
 
 
 def token_places(encoding: Encoding) -> NDArray[np.int32]:

@@ -18,10 +18,9 @@ from polysense.prototypes.lookup import FeatureLookup, OnRead, TowerHandle
 from polysense.prototypes.mentions import Mention, MentionExtractor
 from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
-from polysense.prototypes.store import text_keys
 from polysense.prototypes.syntax import tagger_identity
 from polysense.prototypes.windows import Span
-from polysense.text import Text
+from polysense.text import Text, text_keys
 from polysense.towers.tower import Tower
 
 WHOLE_TEXT = "(whole text)"

@@ -73,6 +73,9 @@ class Handle(ABC):
     def release(self) -> None:
         """Let go of its memory until it is asked for."""
 
+    def report(self) -> None:  # noqa: B027
+        """Say once, at the end of some reading, what could not be read; nothing of a tower."""
+
 
 class TowerHandle(Handle):
     """A frozen tower that can be let go and opened again.
@@ -205,6 +208,7 @@ class FeatureLookup(ABC, Generic[Item]):
                 (self._prepared if self.store is None else self.store).write(keys, batch)
                 pending.difference_update(map(tuple, keys.tolist()))
                 counts.read += len(new)
+        self.handle.report()
         return counts
 
     def _read_chunks(
@@ -234,6 +238,7 @@ class FeatureLookup(ABC, Generic[Item]):
             rows = missing[start : start + self.chunk]
             _, first, of_row = np.unique(keys[rows], axis=0, return_index=True, return_inverse=True)
             result.put(rows, self._read_recent([items[row] for row in rows[first].tolist()]).rows(of_row.ravel()))
+        self.handle.report()
         return result
 
     def look_ahead(self, items: Sequence[Item]) -> None:
@@ -243,6 +248,7 @@ class FeatureLookup(ABC, Generic[Item]):
         new = list(dict.fromkeys(items[row] for row in np.flatnonzero(~known).tolist()))
         for start in range(0, len(new), self.chunk):
             self._read_recent(new[start : start + self.chunk])
+        self.handle.report()
 
     def _read_recent(self, items: list[Item]) -> PrototypeBatch:
         batch = self.read(items)

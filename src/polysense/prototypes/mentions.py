@@ -16,9 +16,8 @@ from polysense.prototypes.batch import PrototypeBatch
 from polysense.prototypes.lookup import FeatureLookup, OnRead, TowerHandle
 from polysense.prototypes.reader import in_precision, texts_begun, tower_calls, windows_of
 from polysense.prototypes.reading import Reading
-from polysense.prototypes.store import text_keys
 from polysense.prototypes.windows import Window, shares_a_character
-from polysense.text import Text
+from polysense.text import Text, text_keys
 from polysense.towers.packing import PackedTokens
 from polysense.towers.tower import Tower
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from polysense.errors import PolysenseError
 from polysense.prototypes.batch import PrototypeBatch
@@ -30,6 +31,7 @@ other devices take `MANY_TOKENS`."""
 MANY_TOKENS = 65536
 
 
+@torch.no_grad()
 def read_prototypes(
     tower: Tower,
     reading: Reading,
@@ -40,7 +42,7 @@ def read_prototypes(
     """The prototypes of each text, in order (MaCSC Eq. 1), or what else the reading selects.
 
     Args:
-        tower: frozen; runs where it is.
+        tower: runs where it is.
         reading: K and the other choices.
         texts: sentences or pairs. All of them are in memory at once: give a data set in chunks.
         batch_tokens: tokens of texts a call of the tower, if no single sequence is longer; None: by its device.
@@ -118,12 +120,32 @@ def _read_windows(
     candidates = output.candidates
     if content is not None:
         candidates = candidates & torch.from_numpy(_within(windows, content)).to(candidates.device)
-    positions, mask = top_k(tokens.pad(output.saliency), tokens.pad(candidates), reading.k)
+    flat, found = choose(windows, tokens, output.saliency, candidates, reading.k)
+    features = output.states[flat].float().cpu().numpy()
+    features[np.arange(reading.k) >= found.counts[:, None]] = 0
+    return replace(found, features=features)
+
+
+def choose(
+    windows: Sequence[Window], tokens: PackedTokens, saliency: Tensor, candidates: Tensor, k: int
+) -> tuple[Tensor, PrototypeBatch]:
+    """The Top-K tokens of each window of one call of the tower.
+
+    Args:
+        windows: B sequences.
+        tokens: the same, packed.
+        saliency, candidates: (N,) of their tokens.
+
+    Returns:
+        (B, K) their numbers among the packed tokens, those of absent ones meaningless; and all that there is to say of
+        them but their features, which are 0 wide.
+    """
+    positions, mask = top_k(tokens.pad(saliency), tokens.pad(candidates), k)
     flat, absent = tokens.starts[:, None] + positions, ~mask
     # Windows differ in length, so their attention is compared as a multiple of an even share.
-    relative = output.saliency[flat] * tokens.sizes[:, None]
+    relative = saliency[flat] * tokens.sizes[:, None]
     found = PrototypeBatch(
-        features=output.states[flat].float().masked_fill(absent[..., None], 0).cpu().numpy(),
+        features=np.zeros((*positions.shape, 0), np.float32),
         counts=mask.sum(dim=1).int().cpu().numpy(),
         token_ids=tokens.input_ids[flat].masked_fill(absent, 0).int().cpu().numpy(),
         spans=np.zeros((*positions.shape, 3), np.int32),
@@ -132,7 +154,7 @@ def _read_windows(
     for row, (window, places) in enumerate(zip(windows, positions.tolist(), strict=True)):
         for j in range(found.counts[row]):
             found.spans[row, j] = window.spans[places[j]]
-    return found
+    return flat, found
 
 
 def _within(windows: Sequence[Window], content: Sequence[NDArray[np.int32]]) -> NDArray[np.bool_]:
@@ -170,33 +192,51 @@ def _mean_of_windows(windows: Sequence[Window], found: PrototypeBatch, texts: Se
 
 
 def _merge(windows: Sequence[Window], found: PrototypeBatch, texts: int, k: int) -> PrototypeBatch:
-    """The windows' prototypes by text; of a long text the K strongest of all its windows."""
-    rows_of: list[list[int]] = [[] for _ in range(texts)]
-    for row, window in enumerate(windows):
-        rows_of[window.text].append(row)
-    merged = found.rows([rows[0] for rows in rows_of])
-    for text, rows in enumerate(rows_of):
-        if len(rows) > 1:
-            merged.put([text], _strongest(found.rows(rows), k))
+    """The windows' prototypes by text."""
+    rows, places, counts = merged_places(windows, found, texts, k)
+    merged = PrototypeBatch(
+        found.features[rows, places], counts, found.token_ids[rows, places], found.spans[rows, places],
+        found.saliency[rows, places],
+    )  # fmt: skip
+    absent = np.arange(k) >= counts[:, None]
+    for values in (merged.features, merged.token_ids, merged.spans, merged.saliency):
+        values[absent] = 0
     return merged
 
 
-def _strongest(parts: PrototypeBatch, k: int) -> PrototypeBatch:
-    """The K strongest of several windows' prototypes, in the order of the text.
+def merged_places(
+    windows: Sequence[Window], found: PrototypeBatch, texts: int, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Which of the windows' prototypes are the texts': of a long text the K strongest of all its windows.
+
+    Returns:
+        (texts, K) the window of each, (texts, K) its place among the window's, and (texts,) how many there are.
+    """
+    rows_of: list[list[int]] = [[] for _ in range(texts)]
+    for row, window in enumerate(windows):
+        rows_of[window.text].append(row)
+    first = np.array([rows[0] for rows in rows_of], np.int64)
+    rows, places = np.tile(first[:, None], k), np.tile(np.arange(k), (texts, 1))
+    counts = found.counts[first]
+    for text, several in enumerate(rows_of):
+        if len(several) > 1:
+            kept = _strongest(found, several, k)
+            counts[text] = len(kept)
+            rows[text, : len(kept)] = [row for row, _ in kept]
+            places[text, : len(kept)] = [place for _, place in kept]
+    return rows, places, counts
+
+
+def _strongest(found: PrototypeBatch, rows: Sequence[int], k: int) -> list[tuple[int, int]]:
+    """The K strongest of several windows' prototypes, by window and place, in the order of the text.
 
     A token that two windows share counts once, where it is stronger.
     """
     best: dict[tuple[int, ...], tuple[int, int]] = {}
-    for row, count in enumerate(parts.counts):
-        for place in range(count):
-            key = (*parts.spans[row, place].tolist(), int(parts.token_ids[row, place]))
-            if key not in best or parts.saliency[row, place] > parts.saliency[best[key]]:
+    for row in rows:
+        for place in range(found.counts[row]):
+            key = (*found.spans[row, place].tolist(), int(found.token_ids[row, place]))
+            if key not in best or found.saliency[row, place] > found.saliency[best[key]]:
                 best[key] = (row, place)
-    ranked = sorted(best.items(), key=lambda item: (-parts.saliency[item[1]], item[0]))[:k]
-    kept = [where for _, where in sorted(ranked)]
-    result = PrototypeBatch.empty(1, k, parts.features.shape[-1], np.float32)
-    result.counts[0] = len(kept)
-    for j, where in enumerate(kept):
-        result.features[0, j], result.token_ids[0, j] = parts.features[where], parts.token_ids[where]
-        result.spans[0, j], result.saliency[0, j] = parts.spans[where], parts.saliency[where]
-    return result
+    ranked = sorted(best.items(), key=lambda item: (-found.saliency[item[1]], item[0]))[:k]
+    return sorted(where for _, where in ranked)

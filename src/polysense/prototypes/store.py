@@ -10,9 +10,8 @@ row. A row takes
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from polysense.prototypes.batch import PrototypeBatch
 from polysense.prototypes.key_index import SHARD_BITS, DamagedIndex, KeyIndex
 from polysense.prototypes.shards import DamagedShard, Layout, Shard, ShardMark, open_shard, row_checksums, write_shard
 from polysense.prototypes.table_folder import TableFolder
-from polysense.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +30,6 @@ FORMAT = 1
 """Version of the files; another one is another table."""
 
 _PLACE = (1 << SHARD_BITS) - 1
-
-
-def text_keys(texts: Sequence[Text]) -> NDArray[np.uint64]:
-    """(n, 2) keys of texts: 128 bits of blake2b each. A pair never has the key of a single text."""
-    digests = [hashlib.blake2b(_encoded(text), digest_size=16).digest() for text in texts]
-    return np.frombuffer(b"".join(digests), np.uint64).reshape(len(texts), 2)
 
 
 class PrototypeStore:
@@ -98,7 +90,7 @@ class PrototypeStore:
     def lookup(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """(n,) row numbers of keys (n, 2), -1 where a text is absent."""
         if keys.dtype != np.uint64:
-            raise ValueError(f"keys are uint64 (see text_keys), not {keys.dtype}")
+            raise ValueError(f"keys are uint64 (see polysense.text.text_keys), not {keys.dtype}")
         rows = np.full(len(keys), -1, np.int64)
         for index in reversed(self._opened()):
             absent = np.flatnonzero(rows < 0)
@@ -296,8 +288,3 @@ class PrototypeStore:
     def _empty(self, n: int) -> PrototypeBatch:
         layout = self._layout
         return PrototypeBatch.empty(n, layout.k, layout.width, layout.dtype.type)
-
-
-def _encoded(text: Text) -> bytes:
-    parts = [part.encode("utf-8", "surrogatepass") for part in (text if isinstance(text, tuple) else (text,))]
-    return b"".join(len(part).to_bytes(8, "little") + part for part in parts)

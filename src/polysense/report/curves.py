@@ -24,8 +24,12 @@ _WEIGHTS = {
 }
 
 
-def training(log: Log) -> Iterator[Element]:
-    """Charts of losses, scores and learning rate over epochs."""
+def training(log: Log, score_note: str = "") -> Iterator[Element]:
+    """Charts of losses, scores and learning rate over epochs.
+
+    Args:
+        score_note: what stands under each chart of a score.
+    """
     losses = [Line("training", _over_epochs(log, "loss"))]
     losses += [
         Line(name.removeprefix("loss_").replace("_", " "), _over_epochs(log, name))
@@ -42,7 +46,10 @@ def training(log: Log) -> Iterator[Element]:
             shown = metric.replace("_", " ")
             unit, scale = ("", 1.0) if metric in facts.UNSCALED else (", %", 100.0)
             points = [(x, scale * y) for x, y in _over_epochs(log, name)]
-            yield line_chart(f"Validation {shown}{unit}", "epoch", [Line(shown, points, "audio")])
+            chart = line_chart(f"Validation {shown}{unit}", "epoch", [Line(shown, points, "audio")])
+            if score_note:
+                chart.append(tag("figcaption", visible(score_note), class_="soft"))
+            yield chart
     rates = _over_epochs(log, "learning_rate")
     if rates:
         yield line_chart("Learning rate", "epoch", [Line("of the backbone", rates, "video")], zero=True)

@@ -22,7 +22,11 @@ _TITLE = 60
 
 
 def write_report(
-    staged: Path, results: Mapping[str, Any], log: Sequence[Mapping[str, Any]], looks: Looks | None = None
+    staged: Path,
+    results: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+    looks: Looks | None = None,
+    score_note: str = "",
 ) -> None:
     """Write a run's report, whole, to `report.html` in its folder.
 
@@ -31,20 +35,26 @@ def write_report(
         results: of the run, as `train` returns them.
         log: the Trainer's `log_history`.
         looks: what the model says of some rows; None: the report has no such part.
+        score_note: how the scores by epoch differ from the last, for under their charts.
 
     Raises:
         OSError: it cannot be written.
     """
-    write_whole(staged / REPORT_FILE, report(results, log, looks))
+    write_whole(staged / REPORT_FILE, report(results, log, looks, score_note))
 
 
-def report(results: Mapping[str, Any], log: Sequence[Mapping[str, Any]], looks: Looks | None = None) -> str:
+def report(
+    results: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+    looks: Looks | None = None,
+    score_note: str = "",
+) -> str:
     """The page as text (see `write_report`); whatever a text or a name holds is shown, never obeyed."""
     main = tag(
         "main",
         *_heading(results),
         tag("section", tag("h2", "Scores"), facts.scores(results), *facts.notes(results)),
-        *_section("Training", [*_charts(curves.training(log))]),
+        *_section("Training", [*_charts(curves.training(log, score_note))]),
         *_weights(results),
         *(_answers(looks) if looks is not None else ()),
         tag("section", tag("h2", "Settings and versions"), tag("div", *facts.facts(results), class_="groups")),

@@ -69,33 +69,46 @@ class SearchCommand(Finder):
         self.width = encoder.width
         described = f"{VERSION} {command!r} {encoder.fingerprint}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()[:16]
+        self._forget()
 
     def find(self, texts: Sequence[str], k: int, on_found: Callable[[int], object] = lambda _: None) -> PrototypeBatch:
         found = PrototypeBatch.empty(len(texts), k, self.width, np.float32)
         owners: list[int] = []
         files: list[Path] = []
-        missing: list[str] = []
         for row, text in enumerate(texts):
             for path in self._run(text)[:k] if text.strip() else []:
+                self._given += 1
                 if os.path.isfile(path):  # False, not an error, for a name that no file can have
                     owners.append(row)
                     files.append(Path(path))
                 else:
-                    missing.append(path)
+                    self._missing.append(path)
             on_found(1)
-        if missing:
-            logger.warning(
-                "search command %r: %d paths are no files and left out, e.g. %r", self.command, len(missing), missing[0]
-            )
-        if files:
-            features, kept = self.encoder.features(files)
-            for feature, index in zip(features, kept.tolist(), strict=True):
-                row = owners[index]
-                place = found.counts[row]
-                found.features[row, place] = feature
-                found.token_ids[row, place], found.saliency[row, place] = place, 1.0
-                found.counts[row] += 1
+        if not files:
+            return found
+        features, kept = self.encoder.features(files, quiet=True)
+        self._unreadable += [str(files[i]) for i in np.setdiff1d(np.arange(len(files)), kept)]
+        for feature, index in zip(features, kept.tolist(), strict=True):
+            row = owners[index]
+            place = found.counts[row]
+            found.features[row, place] = feature
+            found.token_ids[row, place], found.saliency[row, place] = place, 1.0
+            found.counts[row] += 1
         return found
+
+    def report(self) -> None:
+        for what, paths in (("are no files", self._missing), ("are no pictures that can be read", self._unreadable)):
+            if paths:
+                logger.warning(
+                    "search command %r: %d of the %d paths that it printed %s and are left out, e.g. %r",
+                    *(self.command, len(paths), self._given, what, paths[0]),
+                )
+        self._forget()
+
+    def _forget(self) -> None:
+        self._given = 0
+        self._missing: list[str] = []
+        self._unreadable: list[str] = []
 
     def name(self, number: int) -> str:
         return f"picture {number + 1}"

@@ -14,13 +14,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, CLIPVisionModelWithProjection
-from transformers.utils import logging
 
 from polysense.alignment import pictures
 from polysense.alignment.media import Medium, Parts, UnusableError, media_features, read_file
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights
 from polysense.pictures import colour, efficientnet
 from polysense.pictures.opening import UnreadableError, on_white, open_rgba
 
@@ -42,13 +41,16 @@ class PictureEncoder(ABC):
     fingerprint: str
 
     @abstractmethod
-    def features(self, files: Sequence[Path], progress: bool = False) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def features(
+        self, files: Sequence[Path], progress: bool = False, quiet: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """(n, width) of the files that could be read, and (n,) which of the files they are, rising.
 
-        The others are left out with one warning for all.
+        The others are left out with one warning for all; `quiet` leaves it to the caller to say so.
 
         Raises:
-            PolysenseError: no file could be read, or the encoder's weights or the cache cannot be used.
+            PolysenseError: no file could be read and it is not `quiet`, or the encoder's weights or the cache cannot be
+                used.
         """
 
     @abstractmethod
@@ -71,11 +73,13 @@ class SeenAndColours(PictureEncoder):
             weights = "none"  # what is in the cache can be read without
         self.fingerprint = f"efficientnet-lite0 {weights} {pictures.VERSION} {VERSION}"
 
-    def features(self, files: Sequence[Path], progress: bool = False) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        found = pictures.picture_features(files, progress=progress)
+    def features(
+        self, files: Sequence[Path], progress: bool = False, quiet: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        found = pictures.picture_features(files, progress=progress, quiet=quiet)
         seen, colours = found.parts["seen"], np.sqrt(found.parts["colours"])
         seen = seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
-        return np.concatenate([seen, colours], axis=1), found.kept
+        return np.concatenate([seen, colours], axis=1).reshape(-1, self.width), found.kept
 
     def release(self) -> None:
         """It holds nothing between calls."""
@@ -98,32 +102,26 @@ class ClipPictures(PictureEncoder):
         self._model: Any = None
         self._open()
 
-    def features(self, files: Sequence[Path], progress: bool = False) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def features(
+        self, files: Sequence[Path], progress: bool = False, quiet: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         medium = Medium("picture", ("embeds",), VERSION, _FORMATS, self.batch, self._decode, self._encode, read_file)
         cache = cache_folder() / f"clip-pictures-{self.fingerprint}"
-        found = media_features(medium, files, progress=progress, cache=cache)
-        return found.parts["embeds"], found.kept
+        found = media_features(medium, files, progress=progress, cache=cache, quiet=quiet)
+        return found.parts["embeds"].reshape(-1, self.width), found.kept
 
     def release(self) -> None:
         self._model = None
 
     def _open(self) -> Any:
-        verbosity = logging.get_verbosity()
         with hub_errors("encoder", self.source):
             kind = AutoConfig.from_pretrained(self.source).model_type
             if kind not in ("clip", "clip_vision_model"):
                 raise PolysenseError(f"encoder {self.source}: a {kind} model, not CLIP; give a CLIP model")
-            try:
-                logging.set_verbosity_error()  # else every weight of the text part is listed as unexpected
-                self._processor = AutoImageProcessor.from_pretrained(self.source)
-                loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
-                    self.source, dtype=torch.float32, output_loading_info=True
-                )
-            finally:
-                logging.set_verbosity(verbosity)
-        model, info = loaded
-        if missing := sorted(set(info["missing_keys"]) & set(dict(model.named_parameters()))):
-            raise PolysenseError(f"encoder {self.source}: its weights hold no image encoder: {missing[0]} is missing")
+            self._processor = AutoImageProcessor.from_pretrained(self.source)
+            model, missing = load_weights(CLIPVisionModelWithProjection, "encoder", self.source, dtype=torch.float32)
+        if missing:
+            raise PolysenseError(f"encoder {self.source}: its weights hold no image encoder: {min(missing)} is missing")
         self._model = model.eval().requires_grad_(False)
         self.width, fingerprint = model.config.projection_dim, self._digest(model)
         if getattr(self, "fingerprint", fingerprint) != fingerprint:

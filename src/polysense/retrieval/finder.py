@@ -39,6 +39,9 @@ class Finder(ABC):
     def name(self, number: int) -> str:
         """A picture, for people to look at."""
 
+    def report(self) -> None:  # noqa: B027
+        """Say once what could not be used since the last time."""
+
     @abstractmethod
     def release(self) -> None:
         """Let go of memory until it is asked for."""

@@ -26,6 +26,7 @@ from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.retrieval.encoders import PictureEncoder
 from polysense.retrieval.finder import Finder
+from polysense.tasks.tables import near
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import Tower
 
@@ -82,6 +83,12 @@ class PictureIndex(Finder):
     together = TOGETHER
 
     def __init__(self, place: Path, encoder: PictureEncoder, similarity: float = 0.0, progress: bool = True) -> None:
+        if not place.exists():
+            beside = [entry.name for entry in place.parent.iterdir()] if place.parent.is_dir() else []
+            raise PolysenseError(
+                f"pictures:{place}: no such folder or table{near(place.name, beside)}; give a folder of pictures, or a "
+                "table (.csv, .tsv, .jsonl) with the columns caption and file"
+            )
         pairs = load_pairs(place, ENDINGS, named=True)
         self.features, kept = encoder.features([pair.file for pair in pairs], progress)
         encoder.release()

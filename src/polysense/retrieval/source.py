@@ -39,6 +39,9 @@ class PictureHandle(Handle):
     def fingerprint(self) -> str:
         return self.finder.fingerprint
 
+    def report(self) -> None:
+        self.finder.report()
+
     def release(self) -> None:
         self.finder.release()
 

@@ -11,11 +11,10 @@ from typing import NoReturn
 from tqdm.auto import tqdm
 
 from polysense.cache import Store, store_folder
-from polysense.prototypes.store import text_keys
 from polysense.scene_graphs.graph import SceneGraph
 from polysense.scene_graphs.parser import SceneGraphParser
 from polysense.scene_graphs.store import GraphStore
-from polysense.text import Text
+from polysense.text import Text, text_keys
 
 CHUNK = 1024
 """Texts parsed and stored together."""

@@ -10,7 +10,7 @@ from polysense.tasks.registry import TASKS, get_task, load_task
 from polysense.tasks.shape import ShapeTask, shape_question
 from polysense.tasks.squad import SquadV1, SquadV2
 from polysense.tasks.squad_files import load_squad_file
-from polysense.tasks.task import Defaults, Kind, Task, TaskData
+from polysense.tasks.task import Defaults, Kind, Prompt, Task, TaskData
 from polysense.tasks.vicomte_color import ColorTask
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Defaults",
     "GlueTask",
     "Kind",
+    "Prompt",
     "ShapeTask",
     "SquadV1",
     "SquadV2",

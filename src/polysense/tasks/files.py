@@ -1,4 +1,4 @@
-"""The user's own data: CSV, TSV and JSON-lines files with one or two text columns."""
+"""The user's own data: CSV, TSV and JSON-lines files with one or two text columns, or in the form of a benchmark."""
 
 from __future__ import annotations
 
@@ -8,13 +8,28 @@ from pathlib import Path
 from datasets import Dataset
 
 from polysense.errors import PolysenseError
+from polysense.tasks.forms import FORMS, form_of, load_form, read_own
 from polysense.tasks.labels import class_indices, class_names, infer_kind, targets
 from polysense.tasks.splitting import split_rows
 from polysense.tasks.tables import Table, read_table
-from polysense.tasks.task import Kind, TaskData, build_split
+from polysense.tasks.task import Defaults, Kind, TaskData, build_split
 
-METRIC_OF: dict[Kind, str] = {"classification": "accuracy", "regression": "spearman"}
-"""How the user's data are scored."""
+METRICS_OF: dict[Kind, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "regression": ("spearman",),
+    **{kind: form.task.metrics for kind, form in FORMS.items()},
+}
+"""How the user's data are scored, by kind."""
+
+DEFAULTS_OF: dict[Kind, Defaults] = {
+    "classification": Defaults(),
+    "regression": Defaults(),
+    **{kind: form.task.defaults for kind, form in FORMS.items()},
+}
+"""What the user's data are trained with unless told otherwise, by kind."""
+
+TEXT, LABEL = "text", "label"
+"""Columns of the user's tables unless told otherwise."""
 
 
 def load_files(
@@ -22,13 +37,17 @@ def load_files(
     validation_file: Path | str | None = None,
     other_files: Mapping[str, Path | str] | None = None,
     *,
-    text_columns: Sequence[str],
-    label_column: str,
+    text_columns: Sequence[str] = (TEXT,),
+    label_column: str = LABEL,
     kind: Kind | None = None,
     validation_share: float = 0.1,
     seed: int = 0,
 ) -> TaskData:
     """The user's files in the common shape.
+
+    Classes and values are tables with columns of texts and labels. Choices, spans and texts to write have the fields of
+    CommonsenseQA, SQuAD and CommonGen (see `forms`): a training file that has these and not the text columns, or whose
+    kind is given, is read so, and the other files like it.
 
     Args:
         train_file: CSV, TSV or JSON lines, each maybe gzipped (see `read_table`). The classes are its labels.
@@ -37,7 +56,7 @@ def load_files(
         text_columns: the column of the text, or the two of a pair. Empty or missing texts are empty strings; NUL and
             lone surrogates become U+FFFD.
         label_column: the column of the labels; texts or numbers.
-        kind: None: told from the training labels by `labels.infer_kind`.
+        kind: None: told by the fields, else from the training labels by `labels.infer_kind`.
         validation_share: above 0 and below 1.
         seed: of the drawn split.
 
@@ -52,7 +71,13 @@ def load_files(
     others = dict(other_files or {})
     if taken := {"train", "validation"} & others.keys():
         raise PolysenseError(f"other_files may not name a split {sorted(taken)[0]!r}; give it as its own argument")
-    train = read_table(train_file)
+    train = read_own(train_file)
+    form = FORMS.get(kind) if kind else form_of(train, columns)
+    if form is not None:
+        _check_form(form.kind, columns, label_column)
+        validation = None if validation_file is None else read_own(validation_file)
+        tables = {name: read_own(file) for name, file in others.items()}
+        return load_form(form, train, validation, tables, validation_share, seed)
     texts = [train.texts(column) for column in columns]
     kind = kind or infer_kind(train.column(label_column))
     label_names = class_names(train, label_column) if kind == "classification" else None
@@ -78,7 +103,7 @@ def load_files(
         else:
             splits[name] = build_split([table.texts(column) for column in columns], None, kind)
     name = Path(train_file).name.split(".")[0]
-    return TaskData(name, kind, splits, label_names, (METRIC_OF[kind],), len(columns) == 2)
+    return TaskData(name, kind, splits, label_names, METRICS_OF[kind], len(columns) == 2)
 
 
 def load_labelled(
@@ -92,33 +117,48 @@ def load_labelled(
 
     Args:
         file: as in `load_files`.
-        text_columns: one or two columns.
-        label_column: the column of the labels.
+        text_columns: one or two columns, of classes and values.
+        label_column: the column of the labels, likewise.
         kind: the model's.
         label_names: the model's class names in order (classification only). Whole numbers count as class indices
             where neither the model's names nor the file's labels are names of that list.
 
     Returns:
-        Columns "text", "text_pair" (for two text columns) and "label".
+        Columns "text", "text_pair" (for two text columns) and "label"; of the other kinds as `TaskData` has them.
 
     Raises:
         PolysenseError: as `load_files`; or a label that the model does not know; or classification without names.
     """
     columns = _check_columns(text_columns, label_column)
+    if kind in FORMS:
+        _check_form(kind, columns, label_column)
+        return FORMS[kind].scored(read_own(file))[0]
     if kind == "classification" and not label_names:
         raise PolysenseError(f"{file}: the model's class names are needed to read class labels; give label_names")
     names = tuple(label_names or ()) if kind == "classification" else None
     return _labelled(read_table(file), columns, label_column, names, by_index=True)
 
 
-def read_texts(file: Path | str, text_columns: Sequence[str]) -> Dataset:
-    """The texts of one file, to predict on: columns "text" and, for two text columns, "text_pair".
+def read_texts(file: Path | str, text_columns: Sequence[str] = (TEXT,), kind: Kind | None = None) -> Dataset:
+    """The texts of one file, to predict on.
+
+    Args:
+        file: a table with the text columns, or else in the form of a benchmark (see `load_files`).
+        text_columns: one, or two for pairs.
+        kind: what is predicted; None: told by the file's fields.
+
+    Returns:
+        columns "text" and, for two text columns, "text_pair"; of a form as `TaskData` has them without the answers.
 
     Raises:
         PolysenseError: an unreadable, malformed or empty file, or a missing column.
     """
     columns = _check_columns(text_columns)
-    table = read_table(file)
+    table = read_own(file)
+    form = form_of(table, columns, kind)
+    if form is not None:
+        _check_form(form.kind, columns)
+        return form.asked(table)
     return build_split([table.texts(column) for column in columns], None, "classification")
 
 
@@ -131,6 +171,19 @@ def _check_columns(text_columns: Sequence[str], label_column: str | None = None)
     if label_column in columns:
         raise PolysenseError(f"column {label_column!r} is given both as text and as label; name another column")
     return columns
+
+
+def _check_form(kind: Kind, columns: Sequence[str], label_column: str | None = None) -> None:
+    """Refuse names of columns where fields have theirs."""
+    fields = ", ".join(FORMS[kind].fields)
+    for given, flag in (
+        (tuple(columns) != (TEXT,), "--text-column"),
+        (label_column not in (None, LABEL), "--label-column"),
+    ):
+        if given:
+            raise PolysenseError(
+                f"{flag} is for classes and values; rows of {kind} have the fields {fields}: leave it out"
+            )
 
 
 def _labels(table: Table, column: str, names: Sequence[str] | None, by_index: bool = False) -> list[int] | list[float]:

@@ -41,8 +41,9 @@ def shape_question(name: str) -> str:
 class ShapeTask(ObjectTask):
     """Predict an object's typical shape, 12 classes.
 
-    Splits: "train" and "validation", ViComTe's training objects without and with a tenth of them set aside by class;
-    "test" is its test objects. The label is the most frequent shape in Visual Genome's descriptions ("obj").
+    Splits: "train" and "validation", ViComTe's training objects without what is in its test part under another
+    spelling, without and with a tenth of them set aside by class; "test" is its test objects. The label is the most
+    frequent shape in Visual Genome's descriptions ("obj").
     """
 
     name = "shape"
@@ -53,9 +54,10 @@ class ShapeTask(ObjectTask):
     defaults: ClassVar[Defaults] = Defaults(epochs=12, method_learning_rate=1e-3)
 
     def objects(self, data_dir: Path | None = None) -> tuple[dict[str, list[NamedObject]], list[str]]:
-        things, tested, source = vicomte_objects(self.attribute, FOLDERS, SHAPES, _descriptor, data_dir)
-        kept, held_out = split_rows([thing.label for thing in things], "classification", 0.1, 0, source)
-        return {"train": [things[i] for i in kept], "validation": [things[i] for i in held_out], "test": tested}, []
+        found = vicomte_objects(self.attribute, FOLDERS, SHAPES, _descriptor, data_dir)
+        kept, held_out = split_rows([thing.label for thing in found.train], "classification", 0.1, 0, found.source)
+        train = {"train": [found.train[i] for i in kept], "validation": [found.train[i] for i in held_out]}
+        return {**train, "test": found.test}, [found.note]
 
 
 def _descriptor(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from polysense.errors import PolysenseError
@@ -42,6 +44,37 @@ def split_rows(
     drawn = np.concatenate([generator.permutation(rows)[:count] for rows, count in zip(members, counts, strict=True)])
     kept = np.setdiff1d(np.arange(len(strata)), drawn)
     return kept.tolist(), np.sort(drawn).tolist()
+
+
+def hold_out(split: Dataset, kind: Kind, share: float, seed: int, source: str) -> tuple[list[int], list[int]]:
+    """Rows to train on and rows to validate on, of any kind: labelled training rows in the common shape.
+
+    Classes and values as by `split_rows`. Else rows of one context, or of one source, stay together: half of a group
+    would give away the other half; at least one group stays to train on.
+
+    Args:
+        share: of the rows, at least one; whole groups may be a little more.
+        seed: of the draw.
+        source: what errors call the rows.
+
+    Raises:
+        PolysenseError: too few rows, or rows that are all of one group.
+    """
+    if kind in ("classification", "regression"):
+        return split_rows(split["label"][:], kind, share, seed, source)
+    groups: dict[str, list[int]] = {}
+    for row, text in enumerate(split["text_pair" if kind == "span" else "text"][:]):
+        groups.setdefault(text, []).append(row)
+    several = list(groups.values())
+    if len(several) < 2:
+        what = "contexts" if kind == "span" else "rows"
+        raise PolysenseError(f"{source}: too few different {what} to hold some out; give a validation file, or more")
+    held: list[int] = []
+    for group in torch.randperm(len(several), generator=torch.Generator().manual_seed(seed)).tolist()[:-1]:
+        if len(held) >= max(1, round(share * len(split))):
+            break
+        held += several[group]
+    return sorted(set(range(len(split))) - set(held)), sorted(held)
 
 
 def _strata(labels: NDArray[np.float64], kind: Kind) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,10 +14,16 @@ from polysense.errors import PolysenseError
 from polysense.tasks.benchmark import BenchmarkTask
 from polysense.tasks.squad_files import read_squad, span_split
 from polysense.tasks.tables import Table
-from polysense.tasks.task import Defaults
+from polysense.tasks.task import Defaults, TaskData
 
 TOKENISED = "train_sample_tokenised"
 """A file of training rows whose texts are tokens joined by spaces, where the raw ones are not to be had."""
+
+FITTED = (
+    'the threshold of "no answer" is chosen on the validation rows that are scored, as is usual for SQuAD v2.0: a '
+    "little in favour of every method"
+)
+"""What is to be said where no other rows are scored."""
 
 TITLE_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 """Shares of the rows where a development set alone is there and is cut by title."""
@@ -62,6 +69,12 @@ class SquadTask(BenchmarkTask):
         yield from super().notes(table, path, split)
         if path.name.startswith(TOKENISED):
             yield f"the texts of {path.name} are tokens joined by spaces, unlike those that are scored"
+
+    def load(self, data_dir: Path | None = None) -> TaskData:
+        data = super().load(data_dir)
+        if not self.unanswerable or "test" in data.labelled:
+            return data
+        return replace(data, notes=(*data.notes, f"{self.name}: {FITTED}"))
 
     def split(self, table: Table, split: str) -> tuple[Dataset, Sequence[str]]:
         return span_split(table, training=split == "train", unanswerable=self.unanswerable)

@@ -15,6 +15,24 @@ Kind = Literal["classification", "regression", "choice", "span", "generation"]
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """Statements in the place of classes, of which a model chooses one.
+
+    Attributes:
+        statements: one a class, in the order of the classes.
+        has_pair: whether {} in a statement stands for the second text of a pair.
+    """
+
+    statements: tuple[str, ...]
+    has_pair: bool
+
+    def choices(self, second: str = "") -> list[str]:
+        """What is to choose from for a text, or for a pair with that second text."""
+        # Not str.format: a text may hold braces of its own.
+        return [s.replace("{}", second) if self.has_pair else s for s in self.statements]
+
+
+@dataclass(frozen=True)
 class TaskData:
     """Splits of one task in the common shape.
 
@@ -36,6 +54,7 @@ class TaskData:
         metrics: names of the scores, the one that counts first.
         has_pair: whether a sample is a pair of texts.
         notes: what a report on these data must say, e.g. that a split is a sample of the published one.
+        prompt: of a choice between statements of classes; None where rows have choices of their own.
     """
 
     name: str
@@ -45,6 +64,7 @@ class TaskData:
     metrics: tuple[str, ...]
     has_pair: bool
     notes: tuple[str, ...] = ()
+    prompt: Prompt | None = None
 
     @property
     def metric(self) -> str:

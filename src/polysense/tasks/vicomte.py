@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from polysense.errors import PolysenseError
+from polysense.tasks.color_names import name_keys
 from polysense.tasks.labels import class_indices
 from polysense.tasks.objects import NamedObject
 from polysense.tasks.sources import DATA_VARIABLE, find_folder
 from polysense.tasks.tables import read_table
 
 SUFFIXES = (".jsonl.gz", ".jsonl")
+
+_ARTICLE = re.compile(r"^(?:a|an|the)\s+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class VicomteObjects:
+    """The objects of one property.
+
+    Attributes:
+        train: the training objects that are none of the test's under another spelling (see `object_keys`).
+        test: the test objects, all.
+        source: the training file.
+        note: how many were left out of training.
+    """
+
+    train: list[NamedObject]
+    test: list[NamedObject]
+    source: str
+    note: str
 
 
 def vicomte_objects(
@@ -20,8 +42,11 @@ def vicomte_objects(
     label_names: Sequence[str],
     describe: Callable[[str], str],
     data_dir: Path | None = None,
-) -> tuple[list[NamedObject], list[NamedObject], str]:
+) -> VicomteObjects:
     """ViComTe's training and test objects; the label is the most frequent property in the descriptions ("obj").
+
+    ViComTe draws its parts by name, and Visual Genome spells many a name in several ways: "arm chair" is tested and
+    "armchair" trained on. Such objects are left out of training.
 
     Args:
         attribute: "color" or "shape".
@@ -29,9 +54,6 @@ def vicomte_objects(
         label_names: the attribute's values.
         describe: the descriptor of a name.
         data_dir: that folder or its parent; None: the usual places.
-
-    Returns:
-        the objects to train on, those to be tested on, and the training file.
 
     Raises:
         PolysenseError: the data are not on this machine (they have no licence and so do not ship), or not in the
@@ -51,7 +73,21 @@ def vicomte_objects(
         labels = class_indices(table, "obj", label_names)
         names = table.texts("sub")
         parts.append([NamedObject(name, describe(name), label) for name, label in zip(names, labels, strict=True)])
-    return parts[0], parts[1], str(files[0])
+    things, tested = parts
+    asked = {key for thing in tested for key in object_keys(thing.name)}
+    train = [thing for thing in things if asked.isdisjoint(object_keys(thing.name))]
+    left_out = f"{len(things) - len(train):,} of {len(things):,} objects are left out"
+    note = f"{attribute} train: {left_out}, which are the test's under another spelling"
+    return VicomteObjects(train, tested, str(files[0]), note)
+
+
+def object_keys(name: str) -> frozenset[str]:
+    """Two names that share a key are of one object: `name_keys` of the name without its article.
+
+    That is, they are the same but for case, a leading "a", "an" or "the", spaces, hyphens, underscores and other signs,
+    and a plural ending (-s, -es, -ies, -ves).
+    """
+    return name_keys(_ARTICLE.sub("", name.strip()))
 
 
 def _file(folder: Path, split: str) -> Path | None:

@@ -34,8 +34,9 @@ COLOR_TERMS_FILES = ("all.jsonl.gz", "all.jsonl", "color-concrete-objects.csv")
 class ColorTask(ObjectTask):
     """Predict an object's typical colour, 12 classes.
 
-    Splits: "train" and "validation", ViComTe's training objects without MemoryColor's and ColorTerms', without and
-    with a tenth of them set aside by class; "test" is its test objects; "memory_color" is MemoryColor's 109 objects
+    Splits: "train" and "validation", ViComTe's training objects without MemoryColor's, ColorTerms' and what is
+    in its test part under another spelling, without and with a tenth of them set aside by class; "test" is its test
+    objects; "memory_color" is MemoryColor's 109 objects
     (Norlund et al., 2021) and "color_terms" ColorTerms' 52 (Bruni et al., 2012), each where it is on this machine.
     The label is the most frequent colour.
     """
@@ -48,23 +49,25 @@ class ColorTask(ObjectTask):
     defaults: ClassVar[Defaults] = Defaults(epochs=12, method_learning_rate=1e-3)
 
     def objects(self, data_dir: Path | None = None) -> tuple[dict[str, list[NamedObject]], list[str]]:
-        things, tested, source = vicomte_objects(self.attribute, FOLDERS, VICOMTE_COLORS, descriptor, data_dir)
+        found = vicomte_objects(self.attribute, FOLDERS, VICOMTE_COLORS, descriptor, data_dir)
         seen = [
-            thing for thing in things if not is_in_memory_color([thing.name]) and not is_in_color_terms([thing.name])
+            thing
+            for thing in found.train
+            if not is_in_memory_color([thing.name]) and not is_in_color_terms([thing.name])
         ]
-        kept, held_out = split_rows([thing.label for thing in seen], "classification", 0.1, 0, source)
-        splits = {"train": [seen[i] for i in kept], "validation": [seen[i] for i in held_out], "test": tested}
-        left_out = f"{len(things) - len(seen):,} of {len(things):,} objects are left out"
-        notes = [f"color train: {left_out}, which are MemoryColor's or ColorTerms'"]
+        kept, held_out = split_rows([thing.label for thing in seen], "classification", 0.1, 0, found.source)
+        splits = {"train": [seen[i] for i in kept], "validation": [seen[i] for i in held_out], "test": found.test}
+        left_out = f"{len(found.train) - len(seen):,} of {len(found.train):,} others are left out"
+        notes = [found.note, f"color train: {left_out}, which are MemoryColor's or ColorTerms'"]
         others = {
             "memory_color": ("MemoryColor", memory_color_objects(VICOMTE_COLORS, data_dir)),
             "color_terms": ("ColorTerms", color_terms_objects(data_dir)),
         }
-        for split, (title, found) in others.items():
-            if found is None:
+        for split, (title, things) in others.items():
+            if things is None:
                 notes.append(f"color: {title} is not on this machine, so there is no such split")
             else:
-                splits[split] = found
+                splits[split] = things
         return splits, notes
 
 

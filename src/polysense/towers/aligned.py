@@ -1,4 +1,4 @@
-"""Aligned towers: a frozen text trunk, small trained adapters and a memory, aligned to one modality.
+"""Aligned towers: a text trunk, small trained adapters and a memory, aligned to one modality.
 
 They play the role of CLIP's text tower where no hub is reachable. `polysense align` trains them
 (`polysense.alignment`).
@@ -7,8 +7,9 @@ They play the role of CLIP's text tower where no hub is reachable. `polysense al
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,13 +28,16 @@ from polysense.towers.tower import SaliencyLayers, TokenStates, Tower, load_toke
 CONFIG_FILE = "aligned_tower.json"
 WEIGHTS_FILE = "aligned_tower.safetensors"
 
+OWN_TRUNK = "./trunk"
+"""The trunk of a tower that was trained whole: a folder in the tower's own."""
+
 
 @dataclass(frozen=True)
 class AlignedConfig:
     """What an aligned tower is made of.
 
     Attributes:
-        trunk: name, hub id or folder of the frozen text model.
+        trunk: name, hub id or folder of the text model, or `OWN_TRUNK`.
         width: D, of the features of the modality.
         rank: of the adapters.
         entries: of the memory.
@@ -101,6 +105,8 @@ class AlignedHead(nn.Module):
 class AlignedTower(Tower):
     """A trunk and its head as one tower. Features of tokens and of the sentence (mean of its tokens) share a space."""
 
+    trainable = True
+
     def __init__(
         self,
         config: AlignedConfig,
@@ -116,15 +122,22 @@ class AlignedTower(Tower):
         self.freeze()
         self.encoder = PackedEncoder(trunk)
 
-    @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
         states, saliency = self.encoder(tokens, torch.zeros_like(tokens.sizes), layers=layers)
         pooled = self.head.features(tokens.mean(states))
         return TokenStates(self.head.features(states), self.candidates(tokens.input_ids), saliency, pooled)
 
+    def thaw(self) -> Self:
+        """Trunk and head; the memory's entries stay what they are."""
+        self.config = replace(self.config, trunk=OWN_TRUNK)
+        return super().thaw()
+
     def save(self, folder: Path) -> None:
-        """Write configuration and head; the trunk is named, not copied."""
+        """Write configuration and head; the trunk is named, and copied only if it is the tower's own."""
         folder.mkdir(parents=True, exist_ok=True)
+        if self.config.trunk == OWN_TRUNK:
+            self.trunk.save_pretrained(str(folder / OWN_TRUNK))
+            self.tokenizer.save_pretrained(str(folder / OWN_TRUNK))
         save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
 
@@ -140,8 +153,9 @@ class AlignedTower(Tower):
             weights = load_file(folder / WEIGHTS_FILE)
         except Exception as error:
             raise PolysenseError(f"{folder} is no readable aligned tower: {error}") from error
-        with hub_errors(f"trunk of the tower {spec}:", config.trunk):
-            trunk, tokenizer = load_encoder(config.trunk), load_tokenizer(config.trunk)
+        source = str(folder / OWN_TRUNK) if config.trunk == OWN_TRUNK else config.trunk
+        with hub_errors(f"trunk of the tower {spec}:", source):
+            trunk, tokenizer = load_encoder(source), load_tokenizer(source)
         d = trunk.config.hidden_size
         memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
         head = AlignedHead(d, config.width, config.rank, memory)

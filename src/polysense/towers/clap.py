@@ -34,7 +34,6 @@ class ClapTower(ContrastiveTower):
         self.max_length = usable_length(model.text_model, tokenizer)
         self.encoder = PackedEncoder(model.text_model)
 
-    @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
         states, saliency = self.encoder(tokens, torch.zeros_like(tokens.sizes), layers=layers)
         if self.projected:

@@ -43,7 +43,6 @@ class ClipTower(ContrastiveTower):
     def variant(self) -> str:
         return super().variant() + ", OpenAI's clean-up"
 
-    @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
         # A sequence without an end is read to its last token.
         ends_here = torch.where(tokens.input_ids == self.end, tokens.positions, tokens.sizes[tokens.sequence] - 1)

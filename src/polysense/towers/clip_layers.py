@@ -31,7 +31,7 @@ class PackedEmbeddings(nn.Module):
 
 
 class PackedLayer(nn.Module):
-    """A pre-norm layer of CLIP or SigLIP, frozen: adds in place, and scales within the matrix products.
+    """A pre-norm layer of CLIP or SigLIP: adds in place where it is frozen, and scales within the matrix products.
 
     Args:
         layer: Hugging Face's, whose parts it takes over.
@@ -46,30 +46,33 @@ class PackedLayer(nn.Module):
         self.causal, self.quick = causal, quick
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-        """(1, N, d) to the same; changes what it is given."""
+        """(1, N, d) to the same; a frozen layer changes what it is given."""
         states, attention = hidden_states[0], self.self_attn
         normed = self.layer_norm1(states)
         heads = (len(states), -1, attention.head_dim)
         q, k, v = (part(normed).view(heads) for part in (attention.q_proj, attention.k_proj, attention.v_proj))
         seen = current_attention().attend(q, k, v, attention.scale, self.causal)
-        _add(states, seen.flatten(1), attention.out_proj)
+        states = _add(states, seen.flatten(1), attention.out_proj)
         inner, outer = self.mlp.fc1, self.mlp.fc2
         normed = self.layer_norm2(states)
         if self.quick:
             hidden = torch.addmm(inner.bias, normed, inner.weight.T, beta=SHARPNESS, alpha=SHARPNESS)
-            _add(states, nn.functional.silu(hidden, inplace=True), outer, 1 / SHARPNESS)
+            hidden = nn.functional.silu(hidden, inplace=not hidden.requires_grad)
+            states = _add(states, hidden, outer, 1 / SHARPNESS)
         else:
-            _add(states, self.mlp.activation_fn(inner(normed)), outer)
-        return hidden_states
+            states = _add(states, self.mlp.activation_fn(inner(normed)), outer)
+        return states[None]
 
 
-def _add(states: Tensor, values: Tensor, linear: nn.Linear, scale: float = 1.0) -> None:
-    """states += scale W values + b, in place."""
-    states.add_(linear.bias).addmm_(values, linear.weight.T, alpha=scale)
+def _add(states: Tensor, values: Tensor, linear: nn.Linear, scale: float = 1.0) -> Tensor:
+    """states + scale W values + b, in place unless a gradient has to find what was there."""
+    if states.requires_grad or values.requires_grad:
+        return torch.addmm(states + linear.bias, values, linear.weight.T, alpha=scale)
+    return states.add_(linear.bias).addmm_(values, linear.weight.T, alpha=scale)
 
 
 def pack_layers(model: PreTrainedModel, causal: bool) -> None:
-    """Put these in the place of the embeddings and layers of a frozen text model (CLIP, SigLIP)."""
+    """Put these in the place of the embeddings and layers of a text model (CLIP, SigLIP)."""
     text: Any = getattr(model, "text_model", model)
     text.embeddings = PackedEmbeddings(text.embeddings)
     quick = model.config.hidden_act == "quick_gelu"

@@ -10,15 +10,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from polysense.errors import PolysenseError
 from polysense.towers.packed_encoder import PackedEncoder, is_causal, usable_length
 from polysense.towers.packing import PackedTokens
-from polysense.towers.tower import SaliencyLayers, TokenStates, Tower
+from polysense.towers.tower import ModelTower, SaliencyLayers, TokenStates
 
 
-class EncoderTower(Tower):
+class EncoderTower(ModelTower):
     """Saliency is seen from the first token; `pooling` only says how the sentence feature is made.
 
     Raises:
         PolysenseError: a model that does not show its attention.
     """
+
+    kind = "encoder:"
 
     def __init__(
         self,
@@ -58,7 +60,6 @@ class EncoderTower(Tower):
                 f"tower {spec}: the first token of a {kind} model sees only itself; choose another encoder"
             )
 
-    @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
         states, saliency = self.encoder(tokens, torch.zeros_like(tokens.sizes), layers=layers)
         pooled = tokens.mean(states) if self.pooling == "mean" else states[tokens.starts]

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
-from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.loading import load_weights, warn_of_random
 from polysense.towers.packing import PackedTokens
 from polysense.towers.saliency import ATTENTION, PackedAttention
 from polysense.towers.tower import SaliencyLayers
@@ -36,7 +35,7 @@ _RELATIVE = ("xlnet", "t5", "mt5", "umt5", "switch_transformers", "longt5")
 
 
 class PackedEncoder:
-    """Runs a frozen encoder, loaded with `ATTENTION`, over packed sequences.
+    """Runs an encoder, loaded with `ATTENTION`, over packed sequences.
 
     Where a model takes position ids, all sequences pass in one row; else those of equal length pass together. Which of
     them holds is tried out once, so that a model can never mix sequences unnoticed.
@@ -54,7 +53,6 @@ class PackedEncoder:
         self._first_position = first_position(model)
         self._in_one_row = self._keeps_sequences_apart()
 
-    @torch.no_grad()
     def __call__(
         self,
         tokens: PackedTokens,
@@ -130,9 +128,14 @@ def is_causal(model: PreTrainedModel) -> bool:
     return bool(torch.equal(states[0, 0], states[1, 0]))
 
 
-def load_encoder(source: str, cls: type[Any] = AutoModel, **options: Any) -> Any:
-    """An encoder from a name, hub id or folder, ready to give saliency; `options` as `from_pretrained` takes them."""
-    return cls.from_pretrained(resolve_model(source), attn_implementation=ATTENTION, dtype=torch.float32, **options)
+_OPTIONS: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": torch.float32}
+
+
+def load_encoder(source: str) -> Any:
+    """An encoder from a name, hub id or folder, ready to give saliency."""
+    model, missing = load_weights(AutoModel, "tower", source, **_OPTIONS)
+    warn_of_random("tower", source, missing, model)
+    return model
 
 
 def load_text_part(source: str, cls: type[Any], config: PreTrainedConfig, projection: tuple[str, ...] = ()) -> Any:
@@ -147,15 +150,8 @@ def load_text_part(source: str, cls: type[Any], config: PreTrainedConfig, projec
     Raises:
         PolysenseError: a weight is missing, which transformers would fill with random numbers.
     """
-    verbosity = logging.get_verbosity()
-    try:
-        # Else transformers lists every weight of the other parts as unexpected.
-        logging.set_verbosity_error()
-        model, info = load_encoder(source, cls, config=config, output_loading_info=True)
-    finally:
-        logging.set_verbosity(verbosity)
-    weights = dict(model.named_parameters())
-    for name in sorted(info["missing_keys"]):
-        if name in weights and not any(part in name.split(".") for part in projection):
+    model, missing = load_weights(cls, "tower", source, config=config, **_OPTIONS)
+    for name in sorted(missing):
+        if not any(part in name.split(".") for part in projection):
             raise PolysenseError(f"tower {source}: its weights hold no whole text tower: {name} is missing")
     return model

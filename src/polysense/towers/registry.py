@@ -9,6 +9,8 @@
 | a hub id or folder of a model of `FAMILIES` | its text tower, projected to the shared space |
 | `raw:MODEL` | the same without the projection |
 | `bf16:SPEC` | an encoder or a model of `FAMILIES` with its weights in bfloat16, as in `bf16:raw:MODEL` |
+
+`train:SPEC`, a tower that is trained along with a model, is opened by `polysense.retrieval.opening`.
 """
 
 from __future__ import annotations
@@ -93,6 +95,8 @@ def open_tower(spec: str) -> Tower:
     if spec == "noise":
         return NoiseTower(_encoder(EMBEDDED, f"encoder:{EMBEDDED}"), spec)
     kind, colon, source = spec.partition(":")
+    if colon and kind == "train":
+        raise PolysenseError(f"tower {spec}: only polysense train and compare train a tower; give {source} itself")
     if colon and kind == "bf16":
         return _halved(open_tower(source))
     if colon and kind == "encoder":

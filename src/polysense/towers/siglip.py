@@ -53,7 +53,6 @@ class SiglipTower(ContrastiveTower):
         text: Any = getattr(self.model, "text_model", self.model)  # transformers before 5.6 has one level more
         return text.head
 
-    @torch.no_grad()
     def encode(self, tokens: PackedTokens, layers: SaliencyLayers = "last") -> TokenStates:
         count, last = len(tokens.lengths), self.max_length - 1
         ids = tokens.input_ids.new_full((count * self.max_length,), self.tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""The contract of a frozen text tower, and what all towers share."""
+"""The contract of a text tower, and what all towers share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +56,14 @@ class TokenStates:
 
 
 class Tower(nn.Module, ABC):
-    """A frozen text encoder that was trained beside another modality (MaCSC Eq. 1: TextEncoder_m).
+    """A text encoder that was trained beside another modality (MaCSC Eq. 1: TextEncoder_m).
 
-    A tower stays in eval mode and without gradients whatever is asked of it: its features can be computed once.
+    A tower is frozen until `thaw` is called: its features can be computed once. It stays in eval mode whatever is
+    asked of it, so that a thawed one reads as it did before.
 
     Attributes:
+        trainable: whether there are weights that its features depend on smoothly, and `save` writes them.
+        kind: what stands in a spec before the folder that `save` wrote: "encoder:", "raw:" or nothing.
         spec: the text that opens the same tower again (a name, a hub id or a folder).
         width: d_m.
         tokenizer: a fast tokenizer (character offsets are needed to say which words were chosen).
@@ -69,6 +73,8 @@ class Tower(nn.Module, ABC):
         rules: the version of `clean_up`; with another one, other features may come out of the same weights.
     """
 
+    trainable: ClassVar[bool] = False
+    kind: str = ""
     spec: str
     width: int
     max_length: int
@@ -84,6 +90,14 @@ class Tower(nn.Module, ABC):
     def freeze(self) -> Self:
         self.requires_grad_(False)
         return self.eval()
+
+    def thaw(self) -> Self:
+        """Let gradients reach the weights of a `trainable` tower."""
+        return self.requires_grad_(True)
+
+    def save(self, folder: Path) -> None:
+        """Write a `trainable` tower as a folder that `open_tower` opens, with `kind` before its name."""
+        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002
         return super().train(False)
@@ -123,7 +137,18 @@ class Tower(nn.Module, ABC):
         return digest.hexdigest()[:16]
 
 
-class ContrastiveTower(Tower):
+class ModelTower(Tower):
+    """A tower that is a model of Hugging Face's and nothing else."""
+
+    trainable = True
+    model: Any
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(str(folder))
+        self.tokenizer.save_pretrained(str(folder))
+
+
+class ContrastiveTower(ModelTower):
     """The text part of a contrastive model; its features are projected to the shared space, or raw.
 
     Args:
@@ -145,7 +170,8 @@ class ContrastiveTower(Tower):
         super().__init__()
         self.tokenizer, self.spec, self.projected = tokenizer, spec, projected
         self.width = projected_width if projected else model.config.hidden_size
-        self.model: Any = model
+        self.kind = "" if projected else "raw:"
+        self.model = model
         self.freeze()
 
     def variant(self) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
 from polysense.cache import Store
 from polysense.errors import PolysenseError
-from polysense.tasks import TaskData, get_task, load_labelled
-from polysense.tasks.files import METRIC_OF
+from polysense.tasks import Kind, TaskData, get_task, load_labelled
+from polysense.tasks.files import METRICS_OF
 from polysense.tasks.prompts import prompted
 from polysense.training.data import split_texts
 from polysense.training.predict import Predictor
@@ -35,33 +37,25 @@ def evaluate(
         task: a task by name, all its labelled splits but "train"; or None for `file`.
         split: only this split of the task.
         store: as in `train`; it is only read.
-        file: the user's own rows with labels; classes must be the model's.
+        file: the user's own rows with labels, in the form that such a model is trained on; classes must be the model's.
 
     Returns:
         {"model", "data", "metric", "scores": {split: 0 to 1}, "rows": {split: count}}.
 
     Raises:
-        PolysenseError: neither or both of task and file are given, the split has no labels, or the kinds differ.
+        PolysenseError: neither or both of task and file are given, a split of a file is, the split has no labels, or
+            the kinds differ.
     """
     if (task is None) == (file is None):
         raise PolysenseError("give either a task by name or a file with labels (--task or --file)")
+    if file is not None and split is not None:
+        raise PolysenseError(f"--split {split} is of a task: a file is scored whole; leave it out")
     predictor = Predictor.load(model, batch_size, store)
-    names, kind = predictor.label_names, predictor.model.config.target["kind"]
     if task is not None:
-        data = get_task(task).load(Path(data_dir) if data_dir else None)
-        if kind == "choice" and data.kind == "classification":  # learnt from prompts
-            data = prompted(data)
-        if data.kind != kind or (kind == "classification" and data.label_names != names):
-            raise PolysenseError(f"{model} was trained on other labels than those of the task {task}")
-        if split is not None and split not in data.labelled:
-            raise PolysenseError(f"task {task} has no labelled split {split!r}: one of {', '.join(data.labelled)}")
-        splits = {n: rows for n, rows in data.labelled.items() if (n == split if split else n != "train")}
-    elif file is not None:
-        if kind not in METRIC_OF:
-            raise PolysenseError(f"{model}: a file can be scored for classes and values, not for {kind}: give a task")
-        rows = load_labelled(file, list(text_columns), label_column, kind, names)
-        splits = {Path(file).name: rows}
-        data = TaskData(Path(file).name, kind, splits, names, (METRIC_OF[kind],), len(text_columns) == 2)
+        data, splits = _of_task(predictor, str(model), task, split, Path(data_dir) if data_dir else None)
+    else:
+        data = _of_file(predictor, str(model), Path(str(file)), list(text_columns), label_column)
+        splits = data.splits
     scores: dict[str, float] = {}
     for name, found in splits.items():
         samples = predictor.problem.rows(found, predictor.processor, by_length=True)
@@ -76,3 +70,33 @@ def evaluate(
         "scores": scores,
         "rows": {name: len(rows) for name, rows in splits.items()},
     }
+
+
+def _of_task(
+    predictor: Predictor, model: str, task: str, split: str | None, data_dir: Path | None
+) -> tuple[TaskData, dict[str, Dataset]]:
+    """A task's data, and the splits of them that are scored."""
+    data, names = get_task(task).load(data_dir), predictor.label_names
+    same = names is None or data.label_names == names
+    if predictor.kind == "choice" and data.kind == "classification":  # learnt from prompts
+        data = prompted(data, predictor.prompt if same else None)
+    if data.kind != predictor.kind or not same:
+        raise PolysenseError(f"{model} was trained on other labels than those of the task {task}")
+    if split is not None and split not in data.labelled:
+        raise PolysenseError(f"task {task} has no labelled split {split!r}: one of {', '.join(data.labelled)}")
+    return data, {n: rows for n, rows in data.labelled.items() if (n == split if split else n != "train")}
+
+
+def _of_file(predictor: Predictor, model: str, file: Path, text_columns: list[str], label_column: str) -> TaskData:
+    """A file as the data of a task with one split, called like the file."""
+    names, prompt = predictor.label_names, predictor.prompt
+    kind: Kind = predictor.kind if prompt is None else "classification"
+    rows = load_labelled(file, text_columns, label_column, kind, names)
+    has_pair = "text_pair" in rows.column_names
+    data = TaskData(file.name, kind, {file.name: rows}, names, METRICS_OF[kind], has_pair)
+    if prompt is None:
+        return data
+    if prompt.has_pair != has_pair:
+        what, times = ("pairs", "twice") if prompt.has_pair else ("single texts", "once")
+        raise PolysenseError(f"{model} reads {what}: give --text-column {times}")
+    return prompted(data, prompt)

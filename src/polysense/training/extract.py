@@ -13,8 +13,8 @@ from polysense.errors import PolysenseError
 from polysense.models.graph_inputs import text_mentions
 from polysense.prototypes.distributed import ray_reader
 from polysense.prototypes.lookup import ChunkReader, FeatureLookup, Item
-from polysense.prototypes.opening import open_source
 from polysense.prototypes.reading import Reading
+from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import get_task, read_texts
 from polysense.text import Text
@@ -43,8 +43,8 @@ def extract(
     Args:
         task: a task by name, all its splits; or None for `files`.
         towers: ["image=SPEC", ...] (see `polysense.towers.registry`).
-        files: the user's own rows.
-        text_columns: of the files; two for pairs.
+        files: the user's own rows, in any form that `train` takes.
+        text_columns: of tables; two for pairs.
         reading: K and the other choices; training must ask for the same.
         store: the folder; None: the cache's (`$POLYSENSE_CACHE`).
         workers: read on that many processes of Ray, a core or a GPU each; None: in this process.

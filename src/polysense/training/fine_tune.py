@@ -32,7 +32,10 @@ _USED = ("train", "validation")
 
 
 class PolysenseTrainer(Trainer):
-    """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs."""
+    """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs.
+
+    Towers that are trained with the model learn at the rate of the backbone.
+    """
 
     def __init__(
         self,
@@ -53,11 +56,12 @@ class PolysenseTrainer(Trainer):
         if self.method_learning_rate is None:
             return optimizer
         trained: Any = self.model
-        of_backbone = {id(p) for p in trained.backbone.parameters()}
+        parts = (trained.backbone, getattr(trained, "towers", torch.nn.ModuleDict()))
+        pretrained = {id(p) for part in parts for p in part.parameters()}
         for group in list(optimizer.param_groups):
-            own = [p for p in group["params"] if id(p) not in of_backbone]
+            own = [p for p in group["params"] if id(p) not in pretrained]
             if own:
-                group["params"] = [p for p in group["params"] if id(p) in of_backbone]
+                group["params"] = [p for p in group["params"] if id(p) in pretrained]
                 rest = {k: v for k, v in group.items() if k != "params"}
                 optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
         return optimizer
@@ -167,6 +171,7 @@ def fine_tune(
     problem = PROBLEMS[data.kind].with_settings(settings)
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
+    model.train_towers(processor.begin_training())
     # What has no labels is neither trained on nor scored.
     for split in data.labelled.values():
         processor.prepare(split_texts(split), progress)
@@ -174,6 +179,7 @@ def fine_tune(
     # Else a text that is longer than the backbone's positions would end in an index error.
     processor.max_length = min(processor.max_length, model.text_length(processor.tokenizer))
     splits = {name: problem.rows(data.splits[name], processor) for name in _USED if name in data.labelled}
+    problem.fit(model, splits["train"])
     strategy = "epoch" if save_epochs else "no"
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -221,6 +227,7 @@ def fine_tune(
     trainer.remove_callback(PrinterCallback)
     place_logs(trainer, folder)
     trainer.train(resume_from_checkpoint=resume or None)
+    model.leave_towers()
     return trainer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from polysense.loading import hub_errors
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
 from polysense.models.backbone import READS_PICTURES
 from polysense.models.processing import PROCESSOR_FILE, as_texts
-from polysense.tasks import Kind, read_texts
+from polysense.tasks import Kind, Prompt, read_texts
 from polysense.text import Text, clean
 from polysense.training.data import split_texts
 from polysense.training.problems import PROBLEMS, Prediction, Problem, Rows
@@ -55,13 +56,25 @@ class Predictor:
     @property
     def problem(self) -> Problem:
         """What kind of task the model is for."""
-        return PROBLEMS[self.model.config.target["kind"]]
+        return PROBLEMS[self.kind]
+
+    @property
+    def kind(self) -> Kind:
+        """What is predicted; a model that learnt classes from prompts chooses."""
+        kind: Kind = self.model.config.target["kind"]
+        return kind
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The statements that stand for the classes, of a model that learnt from prompts."""
+        prompt = self.model.config.prompt
+        return Prompt(tuple(prompt["statements"]), prompt["has_pair"]) if prompt else None
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
         """Names of the classes; None where there are none."""
         config = self.model.config
-        if config.target["kind"] != "classification":
+        if self.kind != "classification" and self.prompt is None:
             return None
         return tuple(config.id2label[i] for i in range(config.num_labels))
 
@@ -77,26 +90,31 @@ class Predictor:
         Args:
             text: one or several; questions, for choices and spans.
             text_pair: the second of each pair; the contexts, for spans.
-            choices: those of each text, for multiple choice.
+            choices: those of each text, for multiple choice. A model that learnt classes from prompts chooses between
+                its own statements without them, and its predictions are classes.
 
         Raises:
-            PolysenseError: what the kind of model needs is not given, or the numbers differ.
+            PolysenseError: what the kind of model needs is not given, what it has no use for is, or the numbers differ.
         """
         texts = as_texts(text, text_pair)
-        split = as_split(self.model.config.target["kind"], texts, choices)
+        prompt = self.prompt if choices is None else None
+        if prompt is None:
+            split, problem = as_split(self.kind, texts, choices), self.problem
+        else:
+            split, problem = stated(prompt, texts), PROBLEMS["classification"]
         predictions = []
         with tqdm(total=len(split), desc="predict", unit="text", disable=not progress, leave=False) as bar:
             for start in range(0, len(split), AHEAD):
                 some = split.select(range(start, min(start + AHEAD, len(split))))
                 self.processor.look_ahead(split_texts(some))
                 rows = self.problem.rows(some, self.processor)
-                predictions += self.problem.predictions(rows, self.outputs(rows), self.model.config)
+                predictions += problem.predictions(rows, self.outputs(rows), self.model.config)
                 bar.update(len(some))
         return predictions
 
     def scores(self, texts: Sequence[Text], progress: bool = False) -> torch.Tensor:
         """(N, C) log-probabilities of the classes of texts, or (N,) values."""
-        split = as_split(self.model.config.target["kind"], texts, None)
+        split = as_split(self.kind, texts, None)
         self.processor.look_ahead(texts)
         return torch.from_numpy(self.outputs(self.problem.rows(split, self.processor), progress))
 
@@ -129,7 +147,7 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
     """What a person asks, as the unlabelled rows of a task.
 
     Raises:
-        PolysenseError: what the kind needs is not given, or the numbers differ.
+        PolysenseError: what the kind needs is not given, what it has no use for is, or the numbers differ.
     """
     if (choices is not None) != (kind == "choice"):
         raise PolysenseError(
@@ -139,6 +157,8 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
     if texts and isinstance(texts[0], tuple):
         columns["text_pair"] = [t[1] for t in texts]
     if choices is not None:
+        if "text_pair" in columns:
+            raise PolysenseError("this model chooses for single texts: leave the second texts out")
         if len(choices) != len(texts) or any(len(some) < 1 for some in choices):
             raise PolysenseError(f"{len(texts)} texts but {len(choices)} lists of choices, or an empty one")
         columns["choices"] = [list(some) for some in choices]
@@ -147,6 +167,20 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
             raise PolysenseError("this model answers from a context: give it as the second text")
         columns["id"] = [str(i) for i in range(len(texts))]
     return Dataset.from_dict(columns)
+
+
+def stated(prompt: Prompt, texts: Sequence[Text]) -> Dataset:
+    """What a person asks, with the statements of the classes to choose from.
+
+    Raises:
+        PolysenseError: pairs where the statements are for single texts, or the other way round.
+    """
+    if prompt.has_pair and any(not isinstance(text, tuple) for text in texts):
+        raise PolysenseError("this model reads pairs: give the second texts, too")
+    if not prompt.has_pair and any(isinstance(text, tuple) for text in texts):
+        raise PolysenseError("this model reads single texts: leave the second texts out")
+    pairs = [text if isinstance(text, tuple) else (text, "") for text in texts]
+    return Dataset.from_dict({"text": [a for a, _ in pairs], "choices": [prompt.choices(b) for _, b in pairs]})
 
 
 def load_trained(folder: str | Path, store: Store = None) -> tuple[PolysensePreTrainedModel, PolysenseProcessor]:
@@ -170,19 +204,63 @@ def load_trained(folder: str | Path, store: Store = None) -> tuple[PolysensePreT
     return model, processor
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a person asks.
+
+    Attributes:
+        texts: first texts; questions, sources.
+        pairs: second texts, if there are any; contexts.
+        choices: those of each text, if there are any.
+        ids: of the questions of a file, if they have any.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None = None
+    choices: list[list[str]] | None = None
+    ids: list[str] | None = None
+
+    def rows(self, predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        """Texts with what was predicted of them, as plain JSON."""
+        named = {"id": self.ids, "text": self.texts, "text_pair": self.pairs}
+        columns = {name: values for name, values in named.items() if values is not None}
+        return [
+            {**{name: values[i] for name, values in columns.items()}, **prediction.to_dict()}
+            for i, prediction in enumerate(predictions)
+        ]
+
+
 def read_inputs(
-    text: Sequence[str] | None, text_pair: Sequence[str] | None, file: Path | None, text_columns: Sequence[str]
-) -> tuple[list[str], list[str] | None]:
-    """First texts, and second ones if there are pairs, from what a person gave: texts or a file.
+    text: Sequence[str] | None,
+    text_pair: Sequence[str] | None = None,
+    choices: Sequence[str] | None = None,
+    file: Path | None = None,
+    text_columns: Sequence[str] = ("text",),
+    kind: Kind | None = None,
+) -> Inputs:
+    """What is asked, from what a person gave: texts or a file.
+
+    Args:
+        text: texts, or None for a file.
+        text_pair: second texts beside `text`.
+        choices: to choose from, the same for all texts.
+        file: as in `tasks.read_texts`, with the columns `text_columns`.
+        kind: of the model.
 
     Raises:
-        PolysenseError: neither or both were given, or the file cannot be read.
+        PolysenseError: neither or both of texts and file were given, the file cannot be read, or it has choices beside
+            those given.
     """
     if (not text) == (file is None):
         raise PolysenseError("give either texts or a file (--text or --file)")
     if file is None:
-        return [clean(t) for t in text or []], [clean(t) for t in text_pair] if text_pair else None
+        texts, pairs = [clean(t) for t in text or []], [clean(t) for t in text_pair] if text_pair else None
+        return Inputs(texts, pairs, [list(choices)] * len(texts) if choices else None)
     if text_pair:
         raise PolysenseError("second texts go with --text; name the two columns of a file with --text-column twice")
-    rows = read_texts(file, list(text_columns))
-    return list(rows["text"]), list(rows["text_pair"]) if "text_pair" in rows.column_names else None
+    found = read_texts(file, list(text_columns), kind)
+    columns = {name: found[name][:] for name in found.column_names}
+    if choices and "choices" in columns:
+        raise PolysenseError(f"{file} has choices of its own: leave --choice out")
+    given = [list(choices)] * len(found) if choices else columns.get("choices")
+    return Inputs(columns["text"], columns.get("text_pair"), given, columns.get("id"))

@@ -30,7 +30,9 @@ def report_run(
 ) -> None:
     """Write `report.html` to the folder `staged`."""
     looks = _looks(trainer.model, data, processor, settings) if "validation" in data.labelled else None
-    write_report(staged, results, trainer.state.log_history, looks)
+    model: Any = trainer.model
+    note = PROBLEMS[data.kind].score_note(model.config)
+    write_report(staged, results, trainer.state.log_history, looks, note)
 
 
 def _looks(model: Any, data: TaskData, processor: PolysenseProcessor, settings: TrainingSettings) -> Looks:

@@ -24,11 +24,16 @@ def sample_rows(
             rows times the number of choices.
 
     Raises:
-        PolysenseError: more than one of the three is given, there are not that many rows, none would be left, or a
-            task without classes is to be drawn by them.
+        PolysenseError: more than one of the three is given, one is no number of its kind, there are not that many rows,
+            none would be left, or a task without classes is to be drawn by them.
     """
     if sum(given is not None for given in (rows, share, shots)) > 1:
         raise PolysenseError("give one of train-rows, train-share and shots")
+    for name, number in (("train-rows", rows), ("shots", shots)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+            raise PolysenseError(f"{data.name}: {name} must be a whole number, not {number!r}")
+    if share is not None and (isinstance(share, bool) or not isinstance(share, (int, float))):
+        raise PolysenseError(f"{data.name}: train-share must be a number, not {share!r}")
     split = data.splits["train"]
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     if shots is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from filelock import FileLock
 from tqdm.auto import tqdm
@@ -22,8 +22,8 @@ from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.methods.catalog import REGULARISERS, MethodConfig
 from polysense.models import PolysenseProcessor
-from polysense.tasks import Defaults, TaskData
-from polysense.tasks.splitting import split_rows
+from polysense.tasks import Defaults, Kind, TaskData
+from polysense.tasks.splitting import hold_out
 from polysense.training.fine_tune import build_processor, fine_tune, score_splits
 from polysense.training.settings import TrainingSettings
 
@@ -118,7 +118,7 @@ def search(
     fixed = {name: value for name, value in (given or {}).items() if value is not None}
     base = TrainingSettings.for_task(defaults, **{**fixed, "seed": seed})
     rows, said = search_rows(data, seed)
-    space = search_space(base, method, fixed)
+    space = search_space(base, method, fixed, data.kind)
     processor = build_processor(method, backbone, towers, base, store)
     towers_read = {m: extractor.fingerprint for m, extractor in processor.extractors.items()}
     asked = [_digests(rows), method.to_dict(), backbone, towers_read, asdict(base), repr(space)]
@@ -142,12 +142,15 @@ def search(
     return Search(found["settings"], found["options"], found["score"], said, [_trial_dict(t) for t in finished])
 
 
-def search_space(base: TrainingSettings, method: MethodConfig, fixed: Mapping[str, Any]) -> dict[str, Range]:
+def search_space(
+    base: TrainingSettings, method: MethodConfig, fixed: Mapping[str, Any], kind: Kind = "classification"
+) -> dict[str, Range]:
     """What is searched, around what the run would have without a search.
 
     Args:
         base: the settings without a search.
         fixed: settings that the user gave.
+        kind: of the task; where texts are written there is no regulariser to weigh.
     """
     rate, of_method = base.learning_rate, base.method_learning_rate
     space = {
@@ -159,7 +162,7 @@ def search_space(base: TrainingSettings, method: MethodConfig, fixed: Mapping[st
         "dropout": Range(0, max(_MOST_DROPOUT, base.dropout), base.dropout, log=False),
     }
     space = {name: limits for name, limits in space.items() if name not in fixed}
-    regulariser = REGULARISERS[method.regulariser]
+    regulariser = REGULARISERS[method.regulariser] if kind != "generation" else None
     if regulariser is not None and _WEIGHT in signature(regulariser).parameters:
         known = signature(regulariser).parameters[_WEIGHT].default
         weight = method.options.get("regulariser", {}).get(_WEIGHT)
@@ -180,31 +183,10 @@ def search_rows(data: TaskData, seed: int) -> tuple[TaskData, str]:
         kept = {"train": train, "validation": data.splits["validation"]}
         said = f"the validation split ({len(kept['validation']):,} rows)"
     else:
-        rest, held = _held_out(data, seed)
+        rest, held = hold_out(train, data.kind, HELD_OUT, seed, f"{data.name}: search")
         kept = {"train": train.select(rest), "validation": train.select(held)}
         said = f"{len(held):,} of {len(train):,} training rows, which the trials did not train on"
     return replace(data, splits=kept), said
-
-
-def _held_out(data: TaskData, seed: int) -> tuple[list[int], list[int]]:
-    train = data.splits["train"]
-    if data.kind in ("classification", "regression"):
-        return split_rows(train["label"][:], data.kind, HELD_OUT, seed, f"{data.name}: search")
-    if len(train) < 2:
-        raise PolysenseError(f"{data.name}: too few training rows to hold some out for a search")
-    # Rows of one context, or of one source, stay together: half of a group would give away the other half.
-    groups: dict[str, list[int]] = {}
-    for row, text in enumerate(train["text_pair" if data.kind == "span" else "text"][:]):
-        groups.setdefault(text, []).append(row)
-    several = list(groups.values())
-    if len(several) < 2:
-        raise PolysenseError(f"{data.name}: too few different training rows to hold some out for a search")
-    held: list[int] = []
-    for group in torch.randperm(len(several), generator=torch.Generator().manual_seed(seed)).tolist()[:-1]:
-        if len(held) >= max(1, round(HELD_OUT * len(train))):
-            break
-        held += several[group]
-    return sorted(set(range(len(train))) - set(held)), sorted(held)
 
 
 @contextmanager
@@ -253,9 +235,10 @@ def _attempt(
     processor: PolysenseProcessor,
     settings: TrainingSettings,
 ) -> None:
-    """Train and score; a trial that cannot be is noted as failed, unless it is the first: then nothing could be."""
-    import optuna
+    """Train and score; a trial that cannot be is noted as failed, unless it is the first: then nothing could be.
 
+    So is one whose score is no finite number, the first among them: other settings may have one.
+    """
     first = not _finished(study)
     started = time.perf_counter()
     try:
@@ -265,13 +248,24 @@ def _attempt(
     except PolysenseError as error:
         if first:
             raise
-        trial.set_user_attr("error", str(error))
-        trial.set_user_attr("seconds", round(time.perf_counter() - started, 1))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        _fail(study, trial, str(error), started)
+        return
+    # The first metric is the first of the validation split's.
+    score = next(value for name, value in scores.items() if name.startswith("validation"))
+    if not math.isfinite(score):
+        _fail(study, trial, f"the score is {score}", started)
         return
     trial.set_user_attr("seconds", round(time.perf_counter() - started, 1))
-    # The first metric is the first of the validation split's.
-    study.tell(trial, next(value for name, value in scores.items() if name.startswith("validation")))
+    study.tell(trial, score)
+
+
+def _fail(study: Any, trial: Any, reason: str, started: float) -> None:
+    """Note a trial that has no score."""
+    import optuna
+
+    trial.set_user_attr("error", reason)
+    trial.set_user_attr("seconds", round(time.perf_counter() - started, 1))
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
 
 def _trial_dict(trial: Any) -> dict[str, Any]:

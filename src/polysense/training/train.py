@@ -27,6 +27,7 @@ from polysense.modality import TEXT
 from polysense.models import PolysensePreTrainedModel
 from polysense.models.processing import PROCESSOR_FILE
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
+from polysense.tasks.files import DEFAULTS_OF
 from polysense.tasks.prompts import prompted
 from polysense.towers.registry import parse_towers
 from polysense.training.e_step import e_step_history
@@ -78,7 +79,7 @@ def load_data(
         kind=kind,
         seed=seed,
     )
-    return data, Defaults()
+    return data, DEFAULTS_OF[data.kind]
 
 
 def train(

@@ -16,13 +16,16 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModelForMa
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights
 from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.tasks.objects import NamedObject
 from polysense.tasks.zero_shot import PROMPTS, class_sentence, object_task
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import load_tokenizer
+
+_NO_PROBE = ("pictures", "search", "train")
+"""Kinds of what `--tower MODALITY=` takes that are no tower as it is."""
 
 BATCH_SIZE = 64
 """Sentences a step."""
@@ -84,9 +87,15 @@ def zero_shot_tower(tower: str, task: str, data_dir: Path | str | None = None) -
         "task", "model", "objects" (their number by split), "scores" (split -> accuracy, 0 to 1) and "notes".
 
     Raises:
-        PolysenseError: no such tower or task, or the data are nowhere.
+        PolysenseError: no such tower or task, one that says nothing of a text as it is, or the data are nowhere.
     """
     known = object_task(task)
+    kind, colon, _ = tower.partition(":")
+    if colon and kind in _NO_PROBE:
+        raise PolysenseError(
+            f"tower {tower}: {kind}: cannot be probed, only text towers as they are: image, audio, video, noise, a hub "
+            "id or folder, encoder:, raw: or bf16:"
+        )
     opened = open_tower(tower)
     splits, notes = _scored(known.objects(_path(data_dir)))
     things = [thing for split in splits.values() for thing in split]
@@ -150,8 +159,8 @@ def _masked_model(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
         config = AutoConfig.from_pretrained(path)
         if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
             raise PolysenseError(f"backbone {source}: a {config.model_type} model predicts no masked words; {advice}")
-        model, info = AutoModelForMaskedLM.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
-        if missing := sorted(info["missing_keys"]):
+        model, random = load_weights(AutoModelForMaskedLM, "backbone", source, dtype=torch.float32)
+        if missing := sorted(random):
             # transformers would fill them with random numbers, and the answers would be chance.
             raise PolysenseError(
                 f"backbone {source}: the checkpoint has no weights of the head that predicts masked words "

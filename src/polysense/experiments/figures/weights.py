@@ -18,6 +18,9 @@ from polysense.experiments.figures.style import PALETTE, grid_shape, label
 from polysense.folder import RESULTS_FILE
 from polysense.training.weights_figure import COLOURS, plot_weights, weight_paths
 
+_MADE_WITH = ("backbone", "method_choices", "towers", "scene_graphs", "train_rows")
+"""What a run's results say of how it was made, beside its settings."""
+
 _SIGNS = {"rho": "rho (MaCSC Eq. 11)", "pi_z": "pi_z (MaCSC Eq. 6)", "z": "z (MASE Eq. 1)"}
 
 
@@ -31,6 +34,7 @@ class RunWeights:
         seed: of the run.
         e_steps: as in `e_step_history`; empty for a method without E-steps.
         final: "rho" or "z" by modality and "pi_z" by pair "m,k", each where the method has it.
+        made_with: settings and all else that the run was made with, but the seed.
         source: the file.
     """
 
@@ -40,11 +44,12 @@ class RunWeights:
     seed: int
     e_steps: Sequence[Mapping[str, Any]]
     final: Mapping[str, Mapping[str, float]]
+    made_with: Mapping[str, Any]
     source: Path
 
     @property
     def group(self) -> tuple[str, str, tuple[str, ...]]:
-        """Runs of one group differ in their seed."""
+        """Runs of one group may differ in their seed alone."""
         return self.task, self.method, self.modalities
 
 
@@ -59,7 +64,7 @@ def read_runs(sources: Sequence[str | Path]) -> dict[tuple[str, str, tuple[str, 
 
     Raises:
         PolysenseError: none is given, a file is not a run's results, a method has no weights, or runs of a group have
-            the same seed or another number of E-steps.
+            the same seed, were made with other settings, or have another number of E-steps.
     """
     if not sources:
         raise PolysenseError("give at least one folder of a trained model, or its results.json")
@@ -72,6 +77,7 @@ def read_runs(sources: Sequence[str | Path]) -> dict[tuple[str, str, tuple[str, 
                     f"{run.source} and {other.source} are both {run.method} on {run.task} with seed {run.seed}: "
                     "give each run once, and runs that differ in more than the seed one by one"
                 )
+            _check_made_alike(run, other)
             if len(other.e_steps) != len(run.e_steps) or set(other.final) != set(run.final):
                 raise PolysenseError(
                     f"{run.source} and {other.source} have other weights, or {len(run.e_steps)} and "
@@ -93,6 +99,10 @@ def read_run(source: Path) -> RunWeights:
             seed=int(held["settings"]["seed"]),
             e_steps=[{"z": _numbers(e_step["z"])} for e_step in held["e_steps"]],
             final={kind: _numbers(held["weights"][kind]) for kind in _SIGNS if kind in held["weights"]},
+            made_with={
+                **{name: held[name] for name in _MADE_WITH if name in held},
+                **{name: value for name, value in held["settings"].items() if name != "seed"},
+            },
             source=file,
         )
         _check_names(run)
@@ -220,6 +230,17 @@ def _final(runs: Sequence[RunWeights], kind: str) -> dict[str, NDArray[np.float6
 def _spread(values: NDArray[np.float64]) -> dict[str, Any]:
     mean = values.mean(axis=0).round(4).tolist()
     return {"mean": mean, "std": values.std(axis=0, ddof=1).round(4).tolist() if len(values) > 1 else None}
+
+
+def _check_made_alike(run: RunWeights, other: RunWeights) -> None:
+    """PolysenseError where two runs of a group differ in more than their seed."""
+    names = dict.fromkeys((*run.made_with, *other.made_with))
+    different = [name for name in names if run.made_with.get(name) != other.made_with.get(name)]
+    if different:
+        raise PolysenseError(
+            f"{run.source} and {other.source} are both {run.method} on {run.task} but differ in more than the seed "
+            f"({', '.join(different)}): no mean can be drawn; give them one by one"
+        )
 
 
 def _check_names(run: RunWeights) -> None:

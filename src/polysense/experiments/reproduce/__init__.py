@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polysense.errors import PolysenseError
+from polysense.experiments.reproduce.both import BOTH
 from polysense.experiments.reproduce.catalogue import Entry, Scale
 from polysense.experiments.reproduce.macsc import MACSC
 from polysense.experiments.reproduce.mase import MASE
 from polysense.experiments.reproduce.scales import PAPER_SEEDS, SMALL_SEEDS
 from polysense.tasks.tables import near
 
-ENTRIES: dict[str, Entry] = {entry.id: entry for entry in (*MACSC, *MASE)}
-"""All tables and figures by id, but those that explain a method and show no result (Figures 1 to 3 of both)."""
+ENTRIES: dict[str, Entry] = {entry.id: entry for entry in (*MACSC, *MASE, *BOTH)}
+"""All tables and figures of the papers by id, but those that explain a method and show no result (Figures 1 to 3
+of both); and one table over the tasks of both."""
 
 SEEDS: Mapping[Scale, int] = {"small": SMALL_SEEDS, "paper": PAPER_SEEDS}
 """Runs a cell of a table, unless told otherwise."""
@@ -36,7 +38,7 @@ def describe_entries() -> list[dict[str, str]]:
     """
     found = []
     for entry in ENTRIES.values():
-        small = "computed" if entry.runs_small else (entry.needs or "commands, as a script")
+        small = "computed" if entry.runs_small else "commands, as a script"
         left_out = [f"{line.label}: {line.note}" for line in entry.lines if None in (line.run, line.small)]
         found.append(
             {

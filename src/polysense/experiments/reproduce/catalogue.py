@@ -65,6 +65,7 @@ class Line:
         baseline: whether it is what the paper's method has to beat.
         note: why there is no run, or what it has for another.
         probe: by scale, the options of `polysense probe` for a line without training.
+        kind: what stands before each of its towers, e.g. "train:".
     """
 
     label: str
@@ -75,6 +76,7 @@ class Line:
     baseline: bool = False
     note: str = ""
     probe: Mapping[Scale, str] = field(default_factory=dict)
+    kind: str = ""
 
     def text(self, scale: Scale, towers: Mapping[str, str]) -> str | None:
         """The run with its towers, as `polysense compare --run` takes it; None where there is none.
@@ -85,7 +87,7 @@ class Line:
         chosen = self.small if scale == "small" and self.small != "" else self.run
         if chosen is None:
             return None
-        return ",".join([chosen, *(f"{m}={towers[m]}" for m in self.modalities)])
+        return ",".join([chosen, *(f"{m}={self.kind}{towers[m]}" for m in self.modalities)])
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,6 @@ class Entry:
         differs: what is not as in the paper, at either scale.
         differs_small: what else is not, at small scale.
         commands: of a figure, or of a table that no comparison makes, by scale; `$OUT` is the folder of the output.
-        needs: why the small scale cannot be run as it is, or "".
     """
 
     id: str
@@ -113,12 +114,11 @@ class Entry:
     differs: tuple[str, ...] = ()
     differs_small: tuple[str, ...] = ()
     commands: Mapping[Scale, tuple[str, ...]] = field(default_factory=dict)
-    needs: str = ""
 
     @property
     def runs_small(self) -> bool:
-        """Whether `reproduce` computes it at small scale, with what comes with the package."""
-        return bool(self.columns) and not self.needs
+        """Whether `reproduce` computes it at small scale; else commands make it."""
+        return bool(self.columns)
 
     def groups(self) -> dict[tuple[str, float | None], list[Column]]:
         """The columns that the same runs fill, by task and share of the training rows."""
@@ -226,6 +226,10 @@ def zero_shot() -> tuple[Line, ...]:
     )
 
 
+UNTRAINED = (
+    "CommonGen at small scale: no model that writes comes with the package, so a small encoder-decoder (3 + 3 layers, "
+    "256 wide) is trained from nothing on the task's own sentences"
+)
 PROBED = "without training, by polysense probe; the papers do not say how they asked CLIP"
 NO_PICTURES = "pictures were retrieved by a web search; give a folder of pictures with captions as PICTURES"
 NO_PRETRAINING = "not reimplemented: it pre-trains the language model on pictures or generates them"

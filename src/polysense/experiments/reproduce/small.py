@@ -17,7 +17,11 @@ from polysense.experiments.results import Row, average_gains, in_points, results
 from polysense.experiments.runs import Run
 from polysense.experiments.workers import complete
 from polysense.tasks import get_task
+from polysense.training.new_backbone import new_backbone
 from polysense.training.zero_shot import zero_shot_tower
+
+BACKBONES = "backbones"
+"""Folder of untrained backbones, beside the cells."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,6 @@ def reproduce_small(
     """
     if not entry.columns:
         raise PolysenseError(f"{entry.id}: made by commands (see `script_of`), not by a comparison")
-    if entry.needs and backbone == EMBEDDED:
-        raise PolysenseError(f"{entry.id}: {entry.needs}")
     lines = entry.runs("small", SMALL_TOWERS)
     runs = [Run.parse(text) for text in lines]
     parts: list[_Part] = []
@@ -74,14 +76,15 @@ def reproduce_small(
     for (task, share), columns in groups.items():
         size = small(task)
         titles = " and ".join(column.title for column in columns)
-        if share is None and size.rows == size.low and any(low for of, low in groups if of == task):
+        if share is None and size.is_low and any(low for of, low in groups if of == task):
             missing.append(f"not run: {titles}: no more training rows here than the column of fewer has")
             continue
         splits = tuple(dict.fromkeys(split for column in columns for split in column.splits))
         try:
             applying = [run for run in runs if run.applies(get_task(task))]
             grid = Grid(
-                applying, [task], range(seeds), size.settings, size.rows_of(share), backbone, cells, store,
+                applying, [task], range(seeds), size.settings, size.rows_of(share),
+                _untrained(task, cells) if size.untrained and backbone == EMBEDDED else backbone, cells, store,
                 eval_rows=size.scored, splits=splits, accept_older=accept_older,
             )  # fmt: skip
             parts.append(_Part(grid, columns, grid.plan()))
@@ -102,7 +105,7 @@ def reproduce_small(
             "train_rows": part.grid.train_rows,
             "eval_rows": part.grid.eval_rows,
         }
-        probed, probe_notes = _probed(entry, part.grid.tasks[0], part.columns, seeds)
+        probed, probe_notes = _probed(entry, part.grid.tasks[0], part.columns)
         rows, notes = [*rows, *probed], [*notes, *probe_notes]
     baselines = {run_name(text): line.baseline for text, line in lines.items()}
     rows = [replace(row, baseline=baselines.get(row.method, True)) for row in rows]
@@ -113,14 +116,22 @@ def reproduce_small(
     return {**result, "averages": average_gains([row for row in rows if row.task in table["main"]]), "table": table}
 
 
+def _untrained(task: str, cells: Path) -> str:
+    """The folder of an untrained encoder-decoder of a task, made where it is not there."""
+    folder = cells / BACKBONES / task
+    if not folder.exists():
+        new_backbone(folder, task)
+    return str(folder)
+
+
 def _of_column(column: Column, rows: Sequence[Row]) -> list[Row]:
     """The rows that fill a column, by its title."""
     split = next((split for split in column.splits if any(row.split == split for row in rows)), None)
     return [replace(row, task=column.title) for row in rows if (row.split, row.metric) == (split, column.metric)]
 
 
-def _probed(entry: Entry, task: str, columns: Sequence[Column], seeds: int) -> tuple[list[Row], list[str]]:
-    """The rows of lines without training, which have no seed: the same score for each; and notes on the data."""
+def _probed(entry: Entry, task: str, columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
+    """The rows of lines without training, one score without a seed each, and notes on the data."""
     rows: list[Row] = []
     notes: list[str] = []
     for line in entry.lines:
@@ -130,8 +141,8 @@ def _probed(entry: Entry, task: str, columns: Sequence[Column], seeds: int) -> t
         notes += [f"{task}, {line.label}: {note}" for note in found["notes"]]
         of_splits = [
             Row(
-                task, _probe_name(line), ["text", *line.modalities], "accuracy", list(range(seeds)),
-                [in_points("accuracy", score)] * seeds, 0.0, split=split,
+                task, _probe_name(line), ["text", *line.modalities], "accuracy", seeds=[],
+                scores=[in_points("accuracy", score)], seconds=0.0, split=split,
             )
             for split, score in found["scores"].items()
         ]  # fmt: skip

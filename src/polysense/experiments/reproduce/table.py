@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from polysense.experiments.results import page_of, shown_difference, shown_p, tests_by_row
+from polysense.experiments.results import page_of, shown_difference, shown_p, shown_score, tests_by_row
 
 AVERAGE = "average"
 HEADS = ("column", "line", "modalities", "paper", "here", "against text", "p", "against best baseline", "p")
@@ -56,7 +56,7 @@ def table_lines(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             row = rows.get((title, line["method"]))
             key = (title, row["metric"], row["method"]) if row else ("", "", "")
             test, best = to_text.get(key, {}), to_best.get(key, {})
-            here = f"{row['mean']:.1f} ± {row['std']:.1f}" if row else _not_run(line)
+            here = shown_score(row) if row else _not_run(line)
             against = f"{_label(table['lines'], best['against'])}: {shown_difference(best)}" if best else ""
             yield (*head, _paper(line, place), here, shown_difference(test), shown_p(test), against, shown_p(best))
 

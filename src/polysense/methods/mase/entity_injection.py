@@ -33,6 +33,7 @@ class EntityInjection(Interaction):
     """
 
     uses_graph = True
+    unread_by_memory = (f"from_node.{TEXT}",)
 
     def __init__(self, sizes: Sizes, heads: int = 8, node_width: int = 128) -> None:
         super().__init__()
@@ -69,7 +70,10 @@ class EntityInjection(Interaction):
     def memory(
         self, text: TextStates, blocks: Blocks, graph: EntityGraph | None = None, /
     ) -> dict[str, PrototypeBlock]:
-        """The projected prototypes, each with the mean of what its modality says of the entities."""
+        """The projected prototypes, each with the mean of what its modality says of the entities.
+
+        The text's part of the entities goes nowhere: a decoder reads the encoder's output as it was pre-trained to.
+        """
         known = _given(graph)
         prototypes = self.sentence.memory(text, blocks)
         nothing = {m: block.features.new_zeros(block.features[:, 0].shape) for m, block in prototypes.items()}

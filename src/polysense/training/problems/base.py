@@ -73,9 +73,20 @@ class Problem(ABC):
         """What a report must say of the method on such a task."""
         return ()
 
+    def score_note(self, config: PretrainedConfig) -> str:  # noqa: ARG002
+        """How the scores after each epoch differ from those at the end, for under their charts; "" where they do not.
+
+        Args:
+            config: of the trained model.
+        """
+        return ""
+
     @abstractmethod
     def target(self, data: TaskData) -> dict[str, Any]:
         """What a model has to know of its labels: the arguments of a `Target`, without its kind."""
+
+    def fit(self, model: Any, rows: Any) -> None:  # noqa: B027
+        """Before training: what a model has to know of the training rows once they are tokenised; nothing here."""
 
     def label_settings(self, data: TaskData) -> dict[str, Any]:  # noqa: ARG002
         """What the configuration says of the labels beside the target."""

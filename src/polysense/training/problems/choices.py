@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from polysense.report.look import read_classes
 from polysense.tasks import TaskData, compute
 from polysense.training.divergence import check_finite
 from polysense.training.problems.base import Collate, Prediction, Problem
-from polysense.training.problems.sentences import by_name, class_shares
+from polysense.training.problems.sentences import by_name, class_settings, class_shares
 
 
 class ChoiceRows(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -74,6 +75,11 @@ class Choice(Problem):
 
     def target(self, data: TaskData) -> dict[str, Any]:
         return {"frequency": class_shares(data) if data.label_names else None}
+
+    def label_settings(self, data: TaskData) -> dict[str, Any]:
+        if data.prompt is None:
+            return {}
+        return {**class_settings(data), "prompt": asdict(data.prompt)}
 
     def rows(self, split: Dataset, processor: PolysenseProcessor, by_length: bool = False) -> ChoiceRows:
         return ChoiceRows(split, processor, by_length)

@@ -27,6 +27,12 @@ def class_shares(data: TaskData) -> list[float]:
     return [counts[i] / len(labels) for i in range(len(data.label_names or ()))]
 
 
+def class_settings(data: TaskData) -> dict[str, Any]:
+    """What a configuration says of a task's classes."""
+    names = data.label_names or ()
+    return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
 class Classification(Problem):
     """One of the task's classes."""
 
@@ -34,12 +40,7 @@ class Classification(Problem):
         return {"frequency": class_shares(data)}
 
     def label_settings(self, data: TaskData) -> dict[str, Any]:
-        names = data.label_names or ()
-        return {
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: i for i, name in enumerate(names)},
-            "problem_type": "single_label_classification",
-        }
+        return {**class_settings(data), "problem_type": "single_label_classification"}
 
     def rows(self, split: Dataset, processor: PolysenseProcessor, by_length: bool = False) -> Samples:
         return Samples(split, processor, by_length)

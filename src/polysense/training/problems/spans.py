@@ -173,6 +173,25 @@ class Span(Problem):
         share = sum(not texts for texts in answers) / len(answers)
         return {"frequency": [share, 1 - share] if share else None}
 
+    def score_note(self, config: PretrainedConfig) -> str:
+        if config.target["frequency"] is None:
+            return ""
+        return (
+            "After each epoch the best span is the answer unless “no answer” is likelier. The scores at the end ask "
+            f"that its log-probability is larger by {config.no_answer_margin:+.2f}, chosen on these rows then."
+        )
+
+    def fit(self, model: Any, rows: SpanRows) -> None:
+        """The shares of Eq. 4 are those of the windows: the rows that a prediction is made of and trained on.
+
+        A long context has many windows without its answer, so "no answer" is more frequent than among the questions.
+        """
+        if model.target.always_answered:
+            return
+        share = sum(window.label == (0, 0) for window in rows.windows) / len(rows.windows)
+        model.target.frequency = [share, 1 - share]
+        model.config.target = {**model.config.target, "frequency": model.target.frequency}
+
     def rows(self, split: Dataset, processor: PolysenseProcessor, by_length: bool = False) -> SpanRows:
         return SpanRows(split, processor, by_length)
 

@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, load_weights, warn_of_random
 from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.embeddings import TEXT_TYPE, Places, RegionContent, with_picture
@@ -220,9 +220,9 @@ class CmalModel(CmalPreTrainedModel):
 
 
 def _load_bert(source: str) -> BertModel:
-    path = resolve_model(source)
     with hub_errors("backbone", source):
-        model = AutoModel.from_pretrained(path, dtype=torch.float32)
+        model, missing = load_weights(AutoModel, "backbone", source, dtype=torch.float32)
+        warn_of_random("backbone", source, missing, model)
     if not isinstance(model, BertModel):
         raise PolysenseError(f"backbone {source}: a {model.config.model_type} model; CMAL starts from a BERT")
     return model

@@ -1,0 +1,72 @@
+"""Searches for settings that come before the runs of a grid, kept on disk like them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from polysense.errors import PolysenseError
+from polysense.experiments.cells import SEARCH, claimed, maker, read_cell, write_cell
+from polysense.experiments.runs import Run
+from polysense.tasks import get_task
+from polysense.training.search import search
+
+if TYPE_CHECKING:
+    from polysense.experiments.grid import Cell, Grid
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search for the settings of a run on a task.
+
+    Attributes:
+        cell: the run of the first seed as it would be without a search.
+    """
+
+    grid: Grid
+    cell: Cell
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell.task} {self.cell.run.name}"
+
+    @property
+    def file(self) -> Path:
+        """Of what was found; the trials are in the folder of the same name."""
+        return self.cell.file.parent / "searches" / f"{self.cell.file.stem}-{self.grid.search}.json"
+
+    def attempt(self, progress: bool) -> bool:
+        """Search unless it is done; False where another process is at it."""
+        if read_cell(self.file, self.grid.accept_older, SEARCH) is not None:
+            return True
+        with claimed(self.file) as mine:
+            if mine and read_cell(self.file, self.grid.accept_older, SEARCH) is None:
+                cell, grid = self.cell, self.grid
+                data = grid.seen(grid.data(cell.task), cell.settings)
+                given = {**grid.settings, **cell.run.settings}
+                # No trial of other code is gone on from.
+                folder = self.file.parent / cell.file.stem / maker()
+                found = search(
+                    data, get_task(cell.task).defaults, cell.run.method, grid.backbone, cell.run.towers,
+                    cast("int", grid.search), folder, given=given, store=grid.store, seed=cell.seed, progress=progress,
+                )  # fmt: skip
+                write_cell(self.file, found.to_dict())
+        return mine
+
+    def read(self) -> dict[str, Any]:
+        """What was found, by whichever code: a worker may have begun after a change of it.
+
+        Raises:
+            PolysenseError: it is not finished.
+        """
+        found = read_cell(self.file, accept_older=True, fields=SEARCH)
+        if found is None:
+            raise PolysenseError(f"{self.file}: gone since it was computed; give the same command again")
+        return found
+
+    def run(self) -> Run:
+        """The run with the settings and options that were found."""
+        found, run = self.read(), self.cell.run
+        method = run.method.with_options(found["options"])
+        return replace(run, method=method, settings={**run.settings, **found["settings"]})
