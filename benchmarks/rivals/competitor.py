@@ -16,6 +16,9 @@ BATCH_SIZE = 16
 MAX_LENGTH = 128
 """Tokens of a text or pair."""
 
+BF16 = True
+"""Mixed precision with bfloat16, where training goes through transformers' Trainer; SetFit's default is none."""
+
 WEIGHT_DECAY = 0.01
 """Of the tutorials of transformers, and Polysense's default."""
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 from benchmarks.rivals.competitor import (
     BATCH_SIZE,
+    BF16,
     MAX_LENGTH,
     WEIGHT_DECAY,
     Competitor,
@@ -73,6 +74,7 @@ class Polysense(Competitor):
             batch_size=BATCH_SIZE,
             max_length=MAX_LENGTH,
             weight_decay=WEIGHT_DECAY,
+            bf16=BF16,
             seed=seed,
         )
         method = self.method.method

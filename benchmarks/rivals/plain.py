@@ -26,7 +26,16 @@ from transformers import (
     set_seed,
 )
 
-from benchmarks.rivals.competitor import BATCH_SIZE, MAX_LENGTH, WEIGHT_DECAY, Competitor, Outcome, Setting, Stopwatch
+from benchmarks.rivals.competitor import (
+    BATCH_SIZE,
+    BF16,
+    MAX_LENGTH,
+    WEIGHT_DECAY,
+    Competitor,
+    Outcome,
+    Setting,
+    Stopwatch,
+)
 from benchmarks.rivals.rows import SCORED
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
@@ -65,6 +74,8 @@ class PlainTrainer(Competitor):
                 per_device_train_batch_size=BATCH_SIZE,
                 per_device_eval_batch_size=2 * BATCH_SIZE,
                 weight_decay=WEIGHT_DECAY,
+                bf16=BF16,
+                use_cpu=not torch.accelerator.is_available(),  # else mixed precision is refused there
                 seed=seed,
                 save_strategy="no",
                 disable_tqdm=True,

@@ -20,7 +20,7 @@ SCORED = "scored"
 
 SCORED_ROWS = 1000
 HELD_OUT_ROWS = 400
-SHARE_ROWS = 1000
+SHARE_ROWS = 500
 """At most so many rows of training where a size is a share."""
 
 _HELD_OUT_SEED = 0
@@ -44,9 +44,9 @@ class Size:
 
 
 SIZES: Mapping[str, Size] = {
-    "16": Size("16 a class", (10, 30), shots=16),
-    "64": Size("64 a class", (5, 15), shots=64),
-    "5%": Size("5%", (3, 10), share=0.05),
+    "16": Size("16 a class", (20,), shots=16),
+    "64": Size("64 a class", (8,), shots=64),
+    "5%": Size("5%", (4,), share=0.05),
 }
 
 

@@ -136,7 +136,8 @@ def notes(study: Study) -> list[str]:
     epochs = "; ".join(f"{' or '.join(map(str, size.epochs))} at {size.name}" for size in study.sizes)
     same = (
         "every competitor gets the same backbone, training rows (drawn by the seed) and scored rows (validation, at "
-        f"most {SCORED_ROWS:,}, always the same), and {study.threads} threads of torch"
+        f"most {SCORED_ROWS:,}, always the same), and {study.threads} threads of torch; all "
+        f"but {SetFit.name} train in bfloat16 mixed precision"
     )
     choice = (
         f"learning rate ({rates}) and epochs ({epochs}) are chosen for each competitor but {SetFit.name} by one run a "
