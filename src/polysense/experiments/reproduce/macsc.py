@@ -7,9 +7,11 @@ from polysense.experiments.reproduce.catalogue import (
     NO_PICTURES,
     NO_PRETRAINING,
     RETRIEVED,
+    SMALL_TOWER_ALONE,
     TI,
     TIA,
     TIAV,
+    TOWER_ALONE,
     UNTRAINED,
     VAWI,
     VISUAL_DATA,
@@ -131,12 +133,12 @@ MACSC: tuple[Entry, ...] = (
         glue(),
         (
             Line("+None (not in this table)", T, "text", baseline=True),
-            Line("CLIP +None", TI, "tower,selection=pooled",
-                 given(CLIP="72.4 72.6 70.2 69.1 73.9 75.1 72.22"), baseline=True),
-            Line("AudioCLIP +None", ("audio",), "tower,selection=pooled",
-                 given(AudioCLIP="73.1 75.7 73.3 71.0 75.6 77.8 74.42"), baseline=True),
-            Line("CLIP-ViP +None", ("video",), "tower,selection=pooled",
-                 given(CLIP_ViP="73.5 76.4 72.6 72.4 76.4 78.5 74.97"), baseline=True),
+            Line("CLIP +None", TI, TOWER_ALONE,
+                 given(CLIP="72.4 72.6 70.2 69.1 73.9 75.1 72.22"), SMALL_TOWER_ALONE, baseline=True),
+            Line("AudioCLIP +None", ("audio",), TOWER_ALONE,
+                 given(AudioCLIP="73.1 75.7 73.3 71.0 75.6 77.8 74.42"), SMALL_TOWER_ALONE, baseline=True),
+            Line("CLIP-ViP +None", ("video",), TOWER_ALONE,
+                 given(CLIP_ViP="73.5 76.4 72.6 72.4 76.4 78.5 74.97"), SMALL_TOWER_ALONE, baseline=True),
             Line("w/o Concept Enhancement", TIAV, "macsc,interaction=none", given(
                 BERT_base="93.5 90.5 90.6 84.2 86.1 87.3 88.69",
                 RoBERTa_base="92.3 91.6 89.0 84.4 88.9 89.1 89.19",
@@ -218,9 +220,9 @@ MACSC: tuple[Entry, ...] = (
         commands={
             "small": (
                 f"{_TRAIN} $OUT/text --method text",
-                f"{_TRAIN} $OUT/image --method tower --selection pooled --tower image",
-                f"{_TRAIN} $OUT/audio --method tower --selection pooled --tower audio",
-                f"{_TRAIN} $OUT/video --method tower --selection pooled --tower video",
+                f"{_TRAIN} $OUT/image --method tower --selection pooled --method-learning-rate 1e-2 --tower image",
+                f"{_TRAIN} $OUT/audio --method tower --selection pooled --method-learning-rate 1e-2 --tower audio",
+                f"{_TRAIN} $OUT/video --method tower --selection pooled --method-learning-rate 1e-2 --tower video",
                 f"{_TRAIN} $OUT/macsc --method macsc --tower image --tower audio --tower video",
                 ("polysense figure overlap $OUT/text $OUT/image $OUT/audio $OUT/video $OUT/macsc --task sst2 "
                 "--output $OUT/overlap.svg"),

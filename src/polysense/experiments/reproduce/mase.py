@@ -7,9 +7,11 @@ from polysense.experiments.reproduce.catalogue import (
     NO_PICTURES,
     NO_PRETRAINING,
     RETRIEVED,
+    SMALL_TOWER_ALONE,
     TI,
     TIA,
     TIAV,
+    TOWER_ALONE,
     UNTRAINED,
     VAWI,
     VISUAL_DATA,
@@ -151,8 +153,8 @@ MASE: tuple[Entry, ...] = (
         glue(),
         (
             Line("+None (not in this table)", T, "text", baseline=True),
-            Line("CLIP +None", TI, "tower,selection=pooled",
-                 given(CLIP="72.4 72.6 70.2 69.1 73.9 75.1 72.22"), baseline=True),
+            Line("CLIP +None", TI, TOWER_ALONE,
+                 given(CLIP="72.4 72.6 70.2 69.1 73.9 75.1 72.22"), SMALL_TOWER_ALONE, baseline=True),
             Line("MPB + Prompt Learning", TIAV, "mpb,prompt=true", given(
                 BERT_base="86.4 87.7 86.0 76.9 64.9 84.4 81.05",
                 RoBERTa_base="85.5 88.8 85.7 77.5 67.2 84.9 81.60",
