@@ -47,6 +47,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare ways to pre-train, at several amounts of data, on downstream tasks over seeds."""
+    from polysense.experiments.results import shown_score
     from polysense.experiments.vl_problems import (
         WORLD_TASKS,
         check_owners,
@@ -101,7 +102,7 @@ def compare(
         table = Table("problem", "start", "share", "score", "mean ± std", title="Points of 100")
         for row in result["rows"]:
             part = "" if row["share"] is None else f"{100 * row['share']:g}%"
-            table.add_row(row["problem"], row["method"], part, row["metric"], f"{row['mean']:.1f} ± {row['std']:.1f}")
+            table.add_row(row["problem"], row["method"], part, row["metric"], shown_score(row))
         console.print(table)
         console.print(f"[dim]the numbers are in {escape(str(output))}")
 

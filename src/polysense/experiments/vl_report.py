@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from polysense.experiments.results import machine, paired_test
+from polysense.experiments.results import machine, shown_score
+from polysense.experiments.statistics import mean_and_std, paired_test
 from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
 
@@ -37,6 +38,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         metric = group[0]["metric"]
         parts = [cell["scores"][part] for cell in group]
         scores = [round(100 * part_scores[metric], 2) for part_scores in parts]
+        mean, std = mean_and_std(scores)
         rows.append(
             {
                 "problem": problem,
@@ -45,8 +47,8 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "metric": metric,
                 "seeds": [cell["seed"] for cell in group],
                 "scores": scores,
-                "mean": round(float(np.mean(scores)), 2),
-                "std": round(float(np.std(scores, ddof=1)), 2) if len(scores) > 1 else 0.0,
+                "mean": mean,
+                "std": std,
                 "seconds": round(sum(cell["seconds"] for cell in group), 1),
                 "parts": _parts(parts, metric),
             }
@@ -153,7 +155,7 @@ def markdown_study(result: Mapping[str, Any]) -> str:
         against = _difference(test)
         p = f"{test['p']:.2g}" if test.get("p") is not None else ""
         cells = [row["problem"], _label(row["method"]), share, row["metric"], str(len(row["seeds"]))]
-        lines.append("| " + " | ".join([*cells, f"{row['mean']:.1f} ± {row['std']:.1f}", against, p]) + " |")
+        lines.append("| " + " | ".join([*cells, shown_score(row), against, p]) + " |")
     if result["data_needed"]:
         lines += ["", "Smallest share of the pairs from which on CMAL's mean reaches CMCL's on all of them, and by how"]
         lines[-1] += " much CMAL is better there:"
