@@ -32,7 +32,8 @@ class Size:
 
     Attributes:
         name: what tables print.
-        epochs: passes to choose from; more where there are fewer rows, since three passes over 32 rows are 6 steps.
+        epochs: passes, one or several to choose from; more where there are fewer rows, since three passes over 32
+            rows are 6 steps.
         shots: rows of each class; of a multiple choice that many times the number of choices; or
         share: of the training rows, at most `SHARE_ROWS`.
     """

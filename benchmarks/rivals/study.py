@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.rivals.competitor import Competitor, Seconds, Setting
+from benchmarks.rivals.competitor import BATCH_SIZE, BF16, MAX_LENGTH, WEIGHT_DECAY, Competitor, Seconds, Setting
 from benchmarks.rivals.ours import Polysense
 from benchmarks.rivals.plain import PlainTrainer
-from benchmarks.rivals.rows import SCORED, Size, task_rows
+from benchmarks.rivals.rows import SCORED, SHARE_ROWS, Size, task_rows
 from benchmarks.rivals.set_fit import SetFit
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
@@ -171,6 +171,7 @@ class Cell:
             asdict(self.setting) if self.setting else None,
             self.study.backbone,
             self.study.threads,
+            [SHARE_ROWS, BATCH_SIZE, BF16, MAX_LENGTH, WEIGHT_DECAY],
         ]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
         use = "trial" if self.held_out else "run"

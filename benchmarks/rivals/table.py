@@ -140,8 +140,9 @@ def notes(study: Study) -> list[str]:
         f"but {SetFit.name} train in bfloat16 mixed precision"
     )
     choice = (
-        f"learning rate ({rates}) and epochs ({epochs}) are chosen for each competitor but {SetFit.name} by one run a "
-        f"point, with the rows of seed {study.seeds[0]}, on {HELD_OUT_ROWS} training rows that nobody is trained on; "
+        f"epochs are {epochs}; the learning rate ({rates}), and epochs where there are several, are chosen for "
+        f"each competitor but {SetFit.name} by one run a point, with the rows of seed {study.seeds[0]}, on "
+        f"{HELD_OUT_ROWS} training rows that nobody is trained on; "
         "the scored rows have no part in it. These are more labels than a user with so few has: they favour all that "
         "choose alike"
     )

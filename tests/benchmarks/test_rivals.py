@@ -283,11 +283,16 @@ class SetFitThatIsThere(SetFit):
         return Outcome(0.5, Seconds(1.0, 1.0))
 
 
-def test_cells_that_others_made_by_another_setup_are_apart(study: Study) -> None:
+def test_cells_that_others_made_by_another_setup_are_apart(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     place = next(study.places())
     cell = study.trials(place)[0]
     others = [replace(study, threads=2), replace(study, backbone="another")]
-    assert len({cell.file, *(other.trials(place)[0].file for other in others)}) == 3
+    files = {cell.file, *(other.trials(place)[0].file for other in others)}
+    for name in ("SHARE_ROWS", "BF16", "BATCH_SIZE"):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"benchmarks.rivals.study.{name}", 1234)
+            files.add(replace(study).trials(place)[0].file)
+    assert len(files) == 6
 
 
 def test_errors_of_the_user_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

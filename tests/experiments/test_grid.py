@@ -365,6 +365,15 @@ def test_a_search_sees_prompts_where_the_run_learns_from_them(grid, monkeypatch)
     assert asked[1].splits["train"][0]["choices"] == ["It is red.", "It is yellow."]
 
 
+def test_what_is_given_is_not_searched_so_it_names_the_search(grid, tiny_task):
+    """Also where it is the default: the cells are the same, the searches are not."""
+    grid = replace(grid, search=3)
+    rate = TrainingSettings.for_task(tiny_task.defaults, **grid.settings).learning_rate
+    given = replace(grid, settings={**grid.settings, "learning_rate": rate})
+    (left, *_), (right, *_) = grid.tunings(), given.tunings()
+    assert left.cell.file == right.cell.file and left.file != right.file
+
+
 def test_a_search_of_other_code_counts_only_where_that_is_accepted(grid, monkeypatch):
     asked: list[TaskData] = []
     monkeypatch.setattr("polysense.experiments.tuning.search", searched(asked))

@@ -95,6 +95,14 @@ def test_the_nested_form_of_squad_and_what_is_to_be_said_of_it(write: Write) -> 
     )
 
 
+def test_concepts_in_another_order_stay_together(write: Write) -> None:
+    """Half of a set's sentences in validation would be given away by the other half in training."""
+    rows = [{"concepts": [f"a{i}", f"b{i}"][:: 1 - 2 * turned], "target": "x"} for i in range(20) for turned in (0, 1)]
+    found = load_files(write("mine.jsonl", rows), kind="generation").splits
+    train, validation = ({" ".join(sorted(text.split())) for text in found[name]["text"]} for name in found)
+    assert train and validation and not train & validation
+
+
 def test_hyper_parameters_are_those_of_the_benchmark() -> None:
     assert DEFAULTS_OF["span"] == TASKS["squad_v2"].defaults and DEFAULTS_OF["span"].max_length == 384
     assert DEFAULTS_OF["generation"] == TASKS["commongen"].defaults
@@ -120,6 +128,8 @@ def test_files_to_predict_on(write: Write) -> None:
     bare = write("bare.jsonl", [{"question": "who", "context": "the dog"}])
     assert read_texts(bare, kind="span").to_list() == [{"id": "1", "text": "who", "text_pair": "the dog"}]
     assert read_texts(bare, ["question", "context"], "span").to_list() == [{"text": "who", "text_pair": "the dog"}]
+    beside = write("beside.jsonl", [{**row, "text": "of its own"} for row in choices(4)])
+    assert read_texts(beside, kind="choice").to_list() == read_texts(choice).to_list()
     with pytest.raises(PolysenseError, match=r"bare\.jsonl: no column 'concepts'"):
         read_texts(bare, kind="generation")
     with pytest.raises(PolysenseError, match="no column 'text'"):

@@ -30,8 +30,8 @@ LOCKS = "locks"
 """Folder of the locks, beside the cells."""
 
 _NOT_IN_A_RUN = ("cli", "experiments", "explain", "pages", "report", "vision_language")
-_IN_A_RUN = Path("experiments/grid.py")
-"""What decides which rows a run sees."""
+_IN_A_RUN = (Path("experiments/grid.py"), Path("experiments/tuning.py"))
+"""What decides which rows a run or a search sees."""
 
 RUN: dict[str, Any] = {"scores": dict, "seconds": (int, float), "weights": dict, "e_steps": list, MADE: dict}
 """What the file of a run holds."""
@@ -47,7 +47,7 @@ def source_digest() -> str:
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root)
-        if name.parts[0] not in _NOT_IN_A_RUN or name == _IN_A_RUN:
+        if name.parts[0] not in _NOT_IN_A_RUN or name in _IN_A_RUN:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

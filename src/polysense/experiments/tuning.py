@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -33,8 +35,16 @@ class Tuning:
 
     @property
     def file(self) -> Path:
-        """Of what was found; the trials are in the folder of the same name."""
-        return self.cell.file.parent / "searches" / f"{self.cell.file.stem}-{self.grid.search}.json"
+        """Of what was found; the trials are in the folder of the same name.
+
+        The name says what was given too: a setting that is given is not searched, though it be the default.
+        """
+        given = hashlib.sha256(json.dumps(sorted(self._given)).encode()).hexdigest()[:6]
+        return self.cell.file.parent / "searches" / f"{self.cell.file.stem}-{self.grid.search}-{given}.json"
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {**self.grid.settings, **self.cell.run.settings}
 
     def attempt(self, progress: bool) -> bool:
         """Search unless it is done; False where another process is at it."""
@@ -44,12 +54,12 @@ class Tuning:
             if mine and read_cell(self.file, self.grid.accept_older, SEARCH) is None:
                 cell, grid = self.cell, self.grid
                 data = grid.seen(grid.data(cell.task), cell.settings)
-                given = {**grid.settings, **cell.run.settings}
                 # No trial of other code is gone on from.
-                folder = self.file.parent / cell.file.stem / maker()
+                folder = self.file.with_suffix("") / maker()
                 found = search(
                     data, get_task(cell.task).defaults, cell.run.method, grid.backbone, cell.run.towers,
-                    cast("int", grid.search), folder, given=given, store=grid.store, seed=cell.seed, progress=progress,
+                    cast("int", grid.search), folder, given=self._given, store=grid.store, seed=cell.seed,
+                    progress=progress,
                 )  # fmt: skip
                 write_cell(self.file, found.to_dict())
         return mine

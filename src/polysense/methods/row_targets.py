@@ -69,7 +69,7 @@ class SpanTarget(Target):
     distributions over places.
 
     Args:
-        frequency: shares of the training rows without and with an answer; None: every row has one.
+        frequency: shares of the windows that are trained on without and with an answer; None: every row has one.
     """
 
     outputs = 2

@@ -110,7 +110,10 @@ def form_of(table: Table, columns: Sequence[str], kind: Kind | None = None) -> F
         PolysenseError: the fields are those of several forms.
     """
     if kind is not None:
-        return None if set(columns) <= table.columns.keys() else FORMS.get(kind)
+        form = FORMS.get(kind)
+        if form is not None and form.fits(table) and tuple(columns) == ("text",):
+            return form  # which may well have a column of that name besides; other names were given on purpose
+        return None if set(columns) <= table.columns.keys() else form
     if set(columns) & table.columns.keys():
         return None
     found = [form for form in FORMS.values() if form.fits(table)]

@@ -64,7 +64,9 @@ def hold_out(split: Dataset, kind: Kind, share: float, seed: int, source: str) -
         return split_rows(split["label"][:], kind, share, seed, source)
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(split["text_pair" if kind == "span" else "text"][:]):
-        groups.setdefault(text, []).append(row)
+        # The same concepts in another order are the same source.
+        same = " ".join(sorted(text.split())) if kind == "generation" else text
+        groups.setdefault(same, []).append(row)
     several = list(groups.values())
     if len(several) < 2:
         what = "contexts" if kind == "span" else "rows"

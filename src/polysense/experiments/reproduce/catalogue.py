@@ -200,8 +200,13 @@ TOWER_ALONE = "tower,selection=pooled"
 """A contrastive text encoder with a classifier on its feature of the whole text ("CLIP +None")."""
 
 SMALL_TOWER_ALONE = f"{TOWER_ALONE},method_learning_rate=1e-2"
-"""At small scale: of 1e-4 to 1e-1 on 800 held-out training rows of SST-2, MRPC, STS-B and QNLI, the image tower; the
-first is the only one of them that this line learns, and the others are as good with 1e-3."""
+"""At small scale (see `SMALL_TOWER_RATE`)."""
+
+SMALL_TOWER_RATE = (
+    "a tower alone learns at rate 1e-2 at small scale, chosen of 1e-4, 1e-3, 1e-2, 3e-2 and 1e-1 with the image tower, "
+    "500 training rows and 800 held-out ones: SST-2 56.8, 62.0, 66.3, 65.9, 60.6; on MRPC, STS-B and QNLI no rate does "
+    "better than chance by more than a few points"
+)
 
 VISUAL_DATA = (
     "the paper does not say what it trained on; here it is ViComTe's colours without MemoryColor's and ColorTerm's "

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.experiments.cells import maker
 from polysense.experiments.grid import CELLS, Cell, Grid
-from polysense.experiments.reproduce.catalogue import Column, Entry, Line, run_name
+from polysense.experiments.reproduce.catalogue import UNTRAINED, Column, Entry, Line, run_name
 from polysense.experiments.reproduce.scales import SMALL, SMALL_NOTES, SMALL_SEEDS, SMALL_TOWERS, SmallTask
 from polysense.experiments.results import Row, average_gains, in_points, results_of
 from polysense.experiments.runs import Run
@@ -102,6 +105,7 @@ def reproduce_small(
         notes += part.grid.notes
         used[", ".join(column.title for column in part.columns)] = {
             **part.grid.used[part.grid.tasks[0]],
+            "backbone": backbone if part.grid.backbone == backbone else UNTRAINED,
             "train_rows": part.grid.train_rows,
             "eval_rows": part.grid.eval_rows,
         }
@@ -110,17 +114,20 @@ def reproduce_small(
     baselines = {run_name(text): line.baseline for text, line in lines.items()}
     rows = [replace(row, baseline=baselines.get(row.method, True)) for row in rows]
     said = [f"{line.label}: {line.note}" for line in entry.lines if line.note]
-    notes = [*entry.differs, *entry.differs_small, *SMALL_NOTES, *said, *dict.fromkeys(notes)]
+    untrained = [UNTRAINED] if any(part.grid.backbone != backbone for part in parts) else []
+    notes = [*entry.differs, *entry.differs_small, *SMALL_NOTES, *untrained, *said, *dict.fromkeys(notes)]
     result = results_of(rows, command, notes, {"backbone": backbone, **used})
     table = _table(entry)
     return {**result, "averages": average_gains([row for row in rows if row.task in table["main"]]), "table": table}
 
 
 def _untrained(task: str, cells: Path) -> str:
-    """The folder of an untrained encoder-decoder of a task, made where it is not there."""
-    folder = cells / BACKBONES / task
-    if not folder.exists():
-        new_backbone(folder, task)
+    """The folder of an untrained encoder-decoder of a task, made where this code has not made it yet."""
+    folder = cells / BACKBONES / f"{task}-{maker()}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            new_backbone(folder, task)
     return str(folder)
 
 
