@@ -19,8 +19,7 @@ from benchmarks.rivals.rows import SCORED, SHARE_ROWS, Size, task_rows
 from benchmarks.rivals.set_fit import SetFit
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
-from polysense.errors import PolysenseError
-from polysense.experiments.cells import claimed, read_cell, write_cell
+from polysense.experiments.cells import compute_once, finished
 from polysense.experiments.runs import Run
 from polysense.experiments.workers import complete
 from polysense.modality import MODALITIES
@@ -185,10 +184,7 @@ class Cell:
         Raises:
             PolysenseError: it is not finished.
         """
-        found = read_cell(self.file, accept_older=True)
-        if found is None:
-            raise PolysenseError(f"{self.file}: gone since it was computed; give the same command again")
-        return found
+        return finished(self.file)
 
     def attempt(self, progress: bool) -> bool:  # noqa: ARG002 - the bar of the cells says enough
         """Compute it unless it is done; False where another process is at it.
@@ -196,17 +192,7 @@ class Cell:
         Raises:
             PolysenseError: as `Competitor.run`.
         """
-        if self._done():
-            return True
-        with claimed(self.file) as mine:
-            # Again: it may have been finished between the look and the claim.
-            if mine and not self._done():
-                write_cell(self.file, self._compute())
-        return mine
-
-    def _done(self) -> bool:
-        older = self.study.accept_older or self.place.competitor.older
-        return read_cell(self.file, accept_older=older) is not None
+        return compute_once(self.file, self._compute, self.study.accept_older or self.place.competitor.older)
 
     def _compute(self) -> dict[str, Any]:
         torch.set_num_threads(self.study.threads)

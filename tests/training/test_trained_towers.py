@@ -258,12 +258,18 @@ def test_scene_graphs_are_refused(towers, bert_folder):
         build_processor(method_config("mase"), str(bert_folder), towers, TrainingSettings(), False)
 
 
-def test_table_6_plans_its_line():
+def test_table_6_plans_its_lines():
     entry = get_entry("macsc-table6")
-    (line,) = (line for line in entry.lines if line.label == "Non-fixed CLIP*")
-    for scale, towers in (("small", SMALL_TOWERS), ("paper", PAPER_TOWERS)):
-        run = Run.parse(line.text(scale, towers))
+    lines = {line.label: line for line in entry.lines}
+    for label, scale, towers in (
+        ("Non-fixed CLIP*", "paper", PAPER_TOWERS),
+        ("Non-fixed, image alone (not in this table)", "small", {"image": SMALL_TOWERS["image"]}),
+    ):
+        text = lines[label].text(scale, towers)
+        assert text is not None
+        run = Run.parse(text)
         assert run.towers == {m: f"train:{spec}" for m, spec in towers.items()}
         assert run.method == method_config("macsc")
+    assert lines["Non-fixed CLIP*"].text("small", SMALL_TOWERS) is None
     script = script_of(entry, "paper", "x.sh", seeds=1)
     assert "image=train:towers/clip,audio=train:towers/audioclip,video=train:towers/clip-vip" in script

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -110,6 +110,31 @@ def older(what: str, made: Sequence[str | None]) -> list[str]:
     """
     counts = Counter(filter(None, made))
     return [f"{count} of {len(made)} {what} are of another revision: {which}" for which, count in counts.items()]
+
+
+def finished(file: Path, fields: Mapping[str, Any] = RUN) -> dict[str, Any]:
+    """A cell by whichever code: a worker may have begun after a change of it.
+
+    Raises:
+        PolysenseError: it is not finished.
+    """
+    found = read_cell(file, accept_older=True, fields=fields)
+    if found is None:
+        raise PolysenseError(f"{file}: gone since it was computed; give the same command again")
+    return found
+
+
+def compute_once(
+    file: Path, compute: Callable[[], Mapping[str, Any]], accept_older: bool = False, fields: Mapping[str, Any] = RUN
+) -> bool:
+    """Compute and write a cell unless it is done; False where another process is at it."""
+    if read_cell(file, accept_older, fields) is not None:
+        return True
+    with claimed(file) as mine:
+        # Again: it may have been finished between the look and the claim.
+        if mine and read_cell(file, accept_older, fields) is None:
+            write_cell(file, compute())
+    return mine
 
 
 @contextmanager

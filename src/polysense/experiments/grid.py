@@ -20,7 +20,7 @@ from datasets import Dataset
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.experiments.cells import claimed, older, read_cell, revision, write_cell
+from polysense.experiments.cells import compute_once, finished, older, revision
 from polysense.experiments.results import Row, in_points
 from polysense.experiments.runs import Run
 from polysense.experiments.tuning import Tuning
@@ -305,26 +305,20 @@ class Cell:
         return self.grid._settings(self.task, self.run, self.seed)
 
     def read(self) -> dict[str, Any]:
-        """What the run gave, by whichever code: a worker may have begun after a change of it.
+        """What the run gave (see `finished`).
 
         Raises:
             PolysenseError: it is not finished.
         """
-        found = read_cell(self.file, accept_older=True)
-        if found is None:
-            raise PolysenseError(f"{self.file}: gone since it was computed; give the same command again")
-        return found
+        return finished(self.file)
 
     def attempt(self, progress: bool) -> bool:
         """Compute the run unless it is done; False where another process is at it."""
-        if read_cell(self.file, self.grid.accept_older) is not None:
-            return True
-        with claimed(self.file) as mine:
-            # Again: it may have been finished between the look and the claim.
-            if mine and read_cell(self.file, self.grid.accept_older) is None:
-                found, _ = self.grid.train(self.grid.data(self.task), self.run, self.settings, progress)
-                write_cell(self.file, found)
-        return mine
+
+        def train() -> dict[str, Any]:
+            return self.grid.train(self.grid.data(self.task), self.run, self.settings, progress)[0]
+
+        return compute_once(self.file, train, self.grid.accept_older)
 
 
 Trained = tuple[dict[str, Any], PolysenseTrainer]

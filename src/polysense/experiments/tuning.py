@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from polysense.errors import PolysenseError
-from polysense.experiments.cells import SEARCH, claimed, maker, read_cell, write_cell
+from polysense.experiments.cells import SEARCH, compute_once, finished, maker
 from polysense.experiments.runs import Run
 from polysense.tasks import get_task
 from polysense.training.search import search
@@ -48,32 +47,27 @@ class Tuning:
 
     def attempt(self, progress: bool) -> bool:
         """Search unless it is done; False where another process is at it."""
-        if read_cell(self.file, self.grid.accept_older, SEARCH) is not None:
-            return True
-        with claimed(self.file) as mine:
-            if mine and read_cell(self.file, self.grid.accept_older, SEARCH) is None:
-                cell, grid = self.cell, self.grid
-                data = grid.seen(grid.data(cell.task), cell.settings)
-                # No trial of other code is gone on from.
-                folder = self.file.with_suffix("") / maker()
-                found = search(
-                    data, get_task(cell.task).defaults, cell.run.method, grid.backbone, cell.run.towers,
-                    cast("int", grid.search), folder, given=self._given, store=grid.store, seed=cell.seed,
-                    progress=progress,
-                )  # fmt: skip
-                write_cell(self.file, found.to_dict())
-        return mine
+        cell, grid = self.cell, self.grid
+
+        def find() -> dict[str, Any]:
+            data = grid.seen(grid.data(cell.task), cell.settings)
+            # No trial of other code is gone on from.
+            folder = self.file.with_suffix("") / maker()
+            return search(
+                data, get_task(cell.task).defaults, cell.run.method, grid.backbone, cell.run.towers,
+                cast("int", grid.search), folder, given=self._given, store=grid.store, seed=cell.seed,
+                progress=progress,
+            ).to_dict()  # fmt: skip
+
+        return compute_once(self.file, find, grid.accept_older, SEARCH)
 
     def read(self) -> dict[str, Any]:
-        """What was found, by whichever code: a worker may have begun after a change of it.
+        """What was found (see `finished`).
 
         Raises:
             PolysenseError: it is not finished.
         """
-        found = read_cell(self.file, accept_older=True, fields=SEARCH)
-        if found is None:
-            raise PolysenseError(f"{self.file}: gone since it was computed; give the same command again")
-        return found
+        return finished(self.file, SEARCH)
 
     def run(self) -> Run:
         """The run with the settings and options that were found."""
