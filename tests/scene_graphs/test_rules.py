@@ -14,6 +14,7 @@ PARSER = SceneGraphParser()
 def drawn(text: Text) -> tuple[str, set[str]]:
     """The nodes in order, attributes marked with ~; and "source -kind[words]> target" of each relation."""
     graph = next(PARSER.parse([text]))
+    assert SceneGraph.from_json(graph.to_json()) == graph
     parts = text if isinstance(text, tuple) else (text,)
     names = [("~" if n.kind == "attribute" else "") + parts[n.part][n.start : n.end] for n in graph.nodes]
     edges = {
@@ -55,6 +56,11 @@ RULES = {
         "the dog does n't like the cat .",
         "dog, cat",
         {"dog -action[n't like]> cat"},
+    ),
+    "preposition after what it leads to": (
+        "What side of the street will the art pieces be on?",
+        "street, art pieces",
+        {"art pieces -position[be on]> street"},
     ),
     "passive": ("The cat was chased by a dog.", "cat, dog", {"dog -action[chased by]> cat"}),
     "second passive of a list": (

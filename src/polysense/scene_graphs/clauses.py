@@ -285,4 +285,6 @@ class Clauses:
                 entities = self.references.entity(tree.head[clause])
         timed = bool(targets) and tree.words[targets[0]] in words.TIME
         locative = tree.words[first] in words.LOCATIVE and not timed
+        # "What side of the street is it on?": what goes before its preposition is no part of these words.
+        last = max(first, last)
         return Place(first, last, entities, "position" if locative else "other", tree.dep[first] == "agent", timed)
