@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from polysense.errors import PolysenseError
+from polysense.experiments.figures.inputs import open_model
 from polysense.tasks import TaskData
 from polysense.training.evaluate import evaluate
 from polysense.training.predict import Predictor
@@ -77,7 +79,7 @@ def test_choices_from_the_command_line(cli: Cli, tmp_path: Path, given: list[str
     )
     assert right / 24 == pytest.approx(scored)
     asked = ("predict", model, "--text", "the cat")
-    assert "give the choices" in cli(*asked).error
+    assert "give what to choose from (--choice" in cli(*asked).error
     pairs = cli(*asked, "--text-pair", "a dog", "--choice", "x", "--choice", "y").error
     assert pairs == "this model chooses for single texts: leave the second texts out"
     assert "has choices of its own: leave --choice out" in cli("predict", model, "--file", file, "--choice", "x").error
@@ -105,7 +107,7 @@ def test_concepts_from_the_command_line(
     scored = cli("evaluate", model, "--file", file, "--json").json
     assert scored["scores"]["mine.jsonl/bleu4"] == 0.1 and len(seen[-1]) == scored["rows"]["mine.jsonl"]
     rows = cli("predict", model, "--file", file, "--json").json["predictions"]
-    assert [row["text"] for row in rows] == list(dict.fromkeys(" ".join(row["concepts"]) for row in concepts(24)))
+    assert [row["text"] for row in rows] == [" ".join(row["concepts"]) for row in concepts(24)]
     assert rows[0] == cli("predict", model, "--text", rows[0]["text"], "--json").json["predictions"][0]
 
 
@@ -151,7 +153,22 @@ def test_prompts_are_the_models_and_its_predictions_classes(
     assert [row["prediction"] for row in by_file] == [p.label for p in classes]
     both = cli("predict", model, "--text", "a", "--text-pair", "b").error
     assert both == "this model reads single texts: leave the second texts out"
-    assert "other labels" in cli("evaluate", model, "--task", "tiny").error
+    assert (
+        "labels long, short; those of the task tiny are red, yellow" in cli("evaluate", model, "--task", "tiny").error
+    )
+    told = cli("explain", model, "a").error
+    assert "prompted learnt classes from prompts" in told and "without --prompt" in told
+    with pytest.raises(PolysenseError, match="learnt classes from prompts: figures are of models trained without"):
+        open_model(model, tiny_task.load(None), 2, None)
+
+
+def test_a_model_that_chooses_is_not_scored_on_classes(
+    cli: Cli, tmp_path: Path, given: list[str], tiny_task: Any
+) -> None:
+    file, model = write_rows(tmp_path / "mine.jsonl", choices(24)), tmp_path / "model"
+    cli("train", "--output-dir", model, "--train-file", file, *given, "--json")
+    told = cli("evaluate", model, "--task", "tiny").error
+    assert told.endswith("model was trained for choice; the task tiny is one of classification")
 
 
 def test_prompts_of_pairs_ask_for_both_texts(
@@ -168,7 +185,8 @@ def test_prompts_of_pairs_ask_for_both_texts(
     monkeypatch.setattr(TinyTask, "load", paired)
     model = prompted_model(task="tiny")
     assert {p.label for p in Predictor.load(model).predict(["a", "b"], ["{} c", "d"])} <= {"red", "yellow"}
-    assert cli("predict", model, "--text", "a").error == "this model reads pairs: give the second texts, too"
+    told = cli("predict", model, "--text", "a").error
+    assert told == "this model reads pairs: give the second texts, too (--text-pair)"
     scores = evaluate(model, "tiny", progress=False)["scores"]
     assert set(scores) == {"validation", "coda_test", "memory_color"}
     told = cli("evaluate", model, "--file", write_rows(model.parent / "x.jsonl", [{"text": "a", "label": "red"}])).error

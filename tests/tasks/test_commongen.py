@@ -57,7 +57,7 @@ def test_the_hubs_form(monkeypatch):
     monkeypatch.setattr("polysense.tasks.benchmark.load_from_hub", lambda *_: loaded)
     data = load_task("commongen")
     assert data.splits["validation"].to_list() == SCORED
-    assert data.splits["test"].to_list() == [{"text": row["text"]} for row in SCORED]
+    assert data.splits["test"].to_list() == [{"text": " ".join(row["concepts"])} for row in ROWS]
     assert set(data.labelled) == {"train", "validation"}
 
 

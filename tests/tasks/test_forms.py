@@ -124,7 +124,7 @@ def test_files_to_predict_on(write: Write) -> None:
     span, choice, generation = (write(f"{kind}.jsonl", made(4)) for kind, made in FORMS.items())
     assert read_texts(span).column_names == ["id", "text", "text_pair"] and len(read_texts(span)) == 4
     assert read_texts(choice).column_names == ["text", "choices"]
-    assert read_texts(generation).to_list() == [{"text": "dog ball0"}, {"text": "dog ball1"}]
+    assert read_texts(generation).to_list() == [{"text": f"dog ball{i // 2}"} for i in range(4)]
     bare = write("bare.jsonl", [{"question": "who", "context": "the dog"}])
     assert read_texts(bare, kind="span").to_list() == [{"id": "1", "text": "who", "text_pair": "the dog"}]
     assert read_texts(bare, ["question", "context"], "span").to_list() == [{"text": "who", "text_pair": "the dog"}]
@@ -170,6 +170,15 @@ def test_a_field_that_is_not_as_it_should_be_is_named(
     with pytest.raises(PolysenseError, match=message) as caught:
         load_files(file, file, kind=kind)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_questions_without_answers_may_be_meant_for_classes(write: Write) -> None:
+    rows = [{"question": f"who {i}", "context": "the dog sits", "label": "ab"[i % 2]} for i in range(20)]
+    file = write("mine.jsonl", rows)
+    with pytest.raises(PolysenseError, match="but no field 'answers'; add it, or name the texts with --text-column"):
+        load_files(file)
+    data = load_files(file, text_columns=["question", "context"])
+    assert (data.kind, data.label_names, data.has_pair) == ("classification", ("a", "b"), True)
 
 
 def test_what_cannot_be_told_is_asked(write: Write) -> None:

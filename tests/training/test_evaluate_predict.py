@@ -53,7 +53,9 @@ def test_evaluate_needs_one_of_task_and_file_and_the_models_labels(trained, rows
     for arguments in ({}, {"task": "tiny", "file": rows_file}):
         with pytest.raises(PolysenseError, match="either a task by name or a file"):
             evaluate(trained, **arguments)
-    with pytest.raises(PolysenseError, match="other labels"):
+    with pytest.raises(
+        PolysenseError, match="was trained on the labels long, short; those of the task tiny are red, yellow"
+    ):
         evaluate(trained, "tiny")
 
 

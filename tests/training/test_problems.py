@@ -207,9 +207,9 @@ def test_what_is_plain_is_learnt(kind: str, method: str, tmp_path: Any) -> None:
 
 
 def test_what_a_kind_needs_is_asked_for() -> None:
-    with pytest.raises(PolysenseError, match="give the choices"):
+    with pytest.raises(PolysenseError, match="give what to choose from"):
         as_split("choice", ["the cat"], None)
-    with pytest.raises(PolysenseError, match="no choices"):
+    with pytest.raises(PolysenseError, match="is for classification and chooses from nothing"):
         as_split("classification", ["the cat"], [["a"]])
     with pytest.raises(PolysenseError, match="chooses for single texts: leave the second texts out"):
         as_split("choice", [("the cat", "a dog")], [["a", "b"]])

@@ -82,7 +82,11 @@ def explain(predictor: Predictor, text: str, text_pair: str | None = None) -> Ex
     """
     kind = predictor.model.config.target["kind"]
     if kind not in ("classification", "regression"):
-        raise PolysenseError(f"this model is for {kind}: only models of classes and values can be explained")
+        what = "learnt classes from prompts" if predictor.prompt is not None else f"is for {kind}"
+        raise PolysenseError(
+            f"{predictor.model.name_or_path} {what}: only models with classes or values of their own can be explained; "
+            "train one on the same rows without --prompt, or on a task of classes or values"
+        )
     texts = (clean(text),) if text_pair is None else (clean(text), clean(text_pair))
     (given,) = as_texts(*texts)
     model, processor = predictor.model, predictor.processor

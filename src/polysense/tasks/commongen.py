@@ -52,7 +52,8 @@ def generation_split(table: Table, *, training: bool) -> Dataset:
     Args:
         table: columns "concepts" (list of texts) and "target" (a sentence), one sentence a row; without targets, or
             where all are empty, they are hidden.
-        training: one row a sentence; else one a set of concepts, in the order of their first rows.
+        training: one row a sentence; else one a set of concepts, in the order of their first rows, or each row as it is
+            where the sentences are hidden.
 
     Returns:
         columns "text" and "target" to train on; else "text" and, unless hidden, "references" (list of texts).
@@ -77,13 +78,16 @@ def generation_split(table: Table, *, training: bool) -> Dataset:
         columns = {"text": texts, "target": [clean(target) for target in targets]}
         types["target"] = Value("string")
         return Dataset.from_dict(columns, features=Features(types))
+    if hidden:
+        return Dataset.from_dict({"text": texts}, features=Features(types))
     references: dict[str, list[str]] = {}
     for text, target in zip(texts, targets, strict=True):
         references.setdefault(text, []).append(target)
-    columns = {"text": list(references)}
-    if not hidden:
-        columns["references"] = [[clean(target) for target in group] for group in references.values()]
-        types["references"] = [Value("string")]
+    columns = {
+        "text": list(references),
+        "references": [[clean(target) for target in group] for group in references.values()],
+    }
+    types["references"] = [Value("string")]
     return Dataset.from_dict(columns, features=Features(types))
 
 

@@ -75,6 +75,8 @@ def load_files(
     form = FORMS.get(kind) if kind else form_of(train, columns)
     if form is not None:
         _check_form(form.kind, columns, label_column)
+        if kind is None:
+            form.check_answers(train)
         validation = None if validation_file is None else read_own(validation_file)
         tables = {name: read_own(file) for name, file in others.items()}
         return load_form(form, train, validation, tables, validation_share, seed)

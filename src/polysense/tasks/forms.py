@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets import Dataset
@@ -40,14 +40,27 @@ class Form:
         """Whether a file has the fields of this form."""
         return set(self.fields) <= table.columns.keys()
 
+    def check_answers(self, table: Table) -> None:
+        """Refuse a file with the questions of this form and no field of answers: it may well be meant otherwise.
+
+        Raises:
+            PolysenseError: as said.
+        """
+        if self.fits(table) and not table.columns.keys() & set(self.answers):
+            raise PolysenseError(
+                f"{table.source}: it has the fields of {self.kind} ({', '.join(self.fields)}), but no field "
+                f"{' or '.join(map(repr, self.answers))}; add it, or name the texts with --text-column"
+            )
+
     def asked(self, table: Table) -> Dataset:
-        """The rows to predict on, without what is right.
+        """The rows to predict on, each of the table, whatever it says is right.
 
         Raises:
             PolysenseError: a field is missing or of the wrong type.
         """
-        split, _ = self.split(table, False)
-        return split.select_columns([name for name in split.column_names if name not in (*LABELS[self.kind], "starts")])
+        asked = replace(table, columns={name: c for name, c in table.columns.items() if name not in self.answers})
+        split, _ = self.split(asked, False)
+        return split
 
     def scored(self, table: Table) -> tuple[Dataset, Sequence[str]]:
         """The rows to score a model on, and what is to be said of them.

@@ -72,16 +72,32 @@ def evaluate(
     }
 
 
+def check_labels(predictor: Predictor, model: str, data: TaskData) -> None:
+    """Whether a model answers what a task asks.
+
+    Args:
+        model: what errors call it.
+
+    Raises:
+        PolysenseError: it does not: the kinds or the classes differ.
+    """
+    kind = predictor.kind if predictor.prompt is None else "classification"
+    if data.kind != kind:
+        raise PolysenseError(f"{model} was trained for {kind}; the task {data.name} is one of {data.kind}")
+    names = predictor.label_names
+    if names is not None and data.label_names != names:
+        known, asked = (", ".join(of or ()) for of in (names, data.label_names))
+        raise PolysenseError(f"{model} was trained on the labels {known}; those of the task {data.name} are {asked}")
+
+
 def _of_task(
     predictor: Predictor, model: str, task: str, split: str | None, data_dir: Path | None
 ) -> tuple[TaskData, dict[str, Dataset]]:
     """A task's data, and the splits of them that are scored."""
-    data, names = get_task(task).load(data_dir), predictor.label_names
-    same = names is None or data.label_names == names
-    if predictor.kind == "choice" and data.kind == "classification":  # learnt from prompts
-        data = prompted(data, predictor.prompt if same else None)
-    if data.kind != predictor.kind or not same:
-        raise PolysenseError(f"{model} was trained on other labels than those of the task {task}")
+    data = get_task(task).load(data_dir)
+    check_labels(predictor, model, data)
+    if predictor.prompt is not None:
+        data = prompted(data, predictor.prompt)
     if split is not None and split not in data.labelled:
         raise PolysenseError(f"task {task} has no labelled split {split!r}: one of {', '.join(data.labelled)}")
     return data, {n: rows for n, rows in data.labelled.items() if (n == split if split else n != "train")}

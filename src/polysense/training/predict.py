@@ -151,7 +151,9 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
     """
     if (choices is not None) != (kind == "choice"):
         raise PolysenseError(
-            "this model chooses: give the choices" if kind == "choice" else "this model has no choices"
+            "this model chooses: give what to choose from (--choice, or a file with the field choices)"
+            if kind == "choice"
+            else f"this model is for {kind} and chooses from nothing: leave the choices out"
         )
     columns: dict[str, list[Any]] = {"text": [t[0] if isinstance(t, tuple) else t for t in texts]}
     if texts and isinstance(texts[0], tuple):
@@ -164,7 +166,7 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
         columns["choices"] = [list(some) for some in choices]
     if kind == "span":
         if "text_pair" not in columns and texts:
-            raise PolysenseError("this model answers from a context: give it as the second text")
+            raise PolysenseError("this model answers from a context: give it as the second text (--text-pair)")
         columns["id"] = [str(i) for i in range(len(texts))]
     return Dataset.from_dict(columns)
 
@@ -176,7 +178,7 @@ def stated(prompt: Prompt, texts: Sequence[Text]) -> Dataset:
         PolysenseError: pairs where the statements are for single texts, or the other way round.
     """
     if prompt.has_pair and any(not isinstance(text, tuple) for text in texts):
-        raise PolysenseError("this model reads pairs: give the second texts, too")
+        raise PolysenseError("this model reads pairs: give the second texts, too (--text-pair)")
     if not prompt.has_pair and any(isinstance(text, tuple) for text in texts):
         raise PolysenseError("this model reads single texts: leave the second texts out")
     pairs = [text if isinstance(text, tuple) else (text, "") for text in texts]

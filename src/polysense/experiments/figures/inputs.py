@@ -12,6 +12,7 @@ from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.tasks import TaskData, get_task
 from polysense.tasks.tables import near
+from polysense.training.evaluate import check_labels
 from polysense.training.predict import Predictor
 
 
@@ -64,12 +65,12 @@ def open_model(folder: Path, data: TaskData, batch_size: int, store: Store) -> P
     """A trained model that answers a task's rows.
 
     Raises:
-        PolysenseError: no trained model, or one of other labels.
+        PolysenseError: no trained model, one of other labels, or one that learnt from prompts.
     """
     predictor = Predictor.load(folder, batch_size, store)
-    kind = predictor.model.config.target["kind"]
-    if kind != data.kind or (kind == "classification" and predictor.label_names != data.label_names):
-        raise PolysenseError(f"{folder} was trained on other labels than those of the task {data.name}")
+    if predictor.prompt is not None:
+        raise PolysenseError(f"{folder} learnt classes from prompts: figures are of models trained without --prompt")
+    check_labels(predictor, str(folder), data)
     return predictor
 
 
