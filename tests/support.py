@@ -16,6 +16,7 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    PreTrainedModel,
 )
 
 from polysense.methods.macsc.contrast import SelfBalancingContrast
@@ -131,6 +132,12 @@ def save_clip(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def recompute_activations(model: PreTrainedModel) -> None:
+    """Gradient checkpointing, which has another name in older versions of transformers."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def packed(tower: Tower, texts: Sequence[str]) -> PackedTokens:

@@ -251,7 +251,7 @@ def test_gradients_reach_all_and_are_the_same_when_recomputed(folder: Path, clip
     found = []
     for recompute in (False, True):
         if recompute:
-            model.gradient_checkpointing_enable()
+            support.recompute_activations(model)
         model.zero_grad()
         model(**inputs).loss.backward()
         found.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})

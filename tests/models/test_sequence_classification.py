@@ -47,13 +47,12 @@ def test_gradients_reach_every_parameter(make: Any, method: MethodConfig, kind: 
     assert {n for n in without if "pooler" not in n} == set()
 
 
-@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")
 def test_gradient_checkpointing(make: Any, macsc: MethodConfig) -> None:
     model, batch = make.model(macsc, dropout=0.0), make.batch()
     gradients = []
     for checkpointing in (False, True):
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            support.recompute_activations(model)
             assert model.backbone.is_gradient_checkpointing
         model.zero_grad()
         torch.manual_seed(0)

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from polysense.errors import PolysenseError
 from polysense.vision_language.models.cmal import CmalModel
+from support import recompute_activations
 from vision_language.support import CLS, PAD, SEP, VOCABULARY, D, encoder_inputs, tiny_batch, tiny_config
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -135,7 +136,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     for checkpointing in (False, True):
         model = make().train()
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            recompute_activations(model)
             assert all(layer.gradient_checkpointing for layer in model.unified_encoder.layer)
         model(**inputs).last_hidden_state.square().mean().backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
