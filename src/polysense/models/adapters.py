@@ -111,6 +111,10 @@ class PromptedBackbone(nn.Module):
         drawn = torch.randint(len(words), (length,), device=words.device)
         self.prompt = nn.Parameter(words.detach()[drawn].clone())
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The backbone's, which transformers asks for with gradient checkpointing."""
+        return self.backbone.get_input_embeddings()
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> BaseModelOutput:
