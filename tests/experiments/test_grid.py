@@ -9,7 +9,7 @@ import pytest
 
 from polysense.errors import PolysenseError
 from polysense.experiments.cells import source_digest
-from polysense.experiments.grid import Grid
+from polysense.experiments.grid import Grid, notes_of
 from polysense.experiments.runs import Run
 from polysense.tasks import TaskData
 from polysense.training.search import Search
@@ -44,7 +44,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def fresh(grid: Grid, **changes: Any) -> Grid:
     """The same grid as another process has it."""
-    return replace(grid, notes=[], used={}, _processors={}, _loaded={}, **changes)
+    return replace(grid, notes=[], used={}, made={"runs": [], "searches": []}, _processors={}, _loaded={}, **changes)
 
 
 def names(grid: Grid, **changes: Any) -> list[str]:
@@ -242,16 +242,16 @@ def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained):
     trained.clear()
     taken = fresh(grid, accept_older=True)
     assert taken.rows()[0].scores == [50.0, rows[0].scores[1]] and trained == []
-    assert taken.notes[-1] == "1 of 2 runs are of another revision: code 0123456789ab, 2020-02-02"
+    assert notes_of([taken])[-1] == "1 of 2 runs are of another revision: code 0123456789ab, 2020-02-02"
     again = fresh(grid)
     assert again.rows()[0].scores == rows[0].scores and trained == [0]
-    assert not any("revision" in note for note in again.notes)
+    assert not any("revision" in note for note in notes_of([again]))
     cell["made"]["source"] = source_digest()
     cell["made"]["versions"]["torch"] = "1.0"
     older.write_text(json.dumps(cell))
     taken = fresh(grid, accept_older=True)
     taken.rows()
-    assert taken.notes[-1] == "1 of 2 runs are of another revision: torch 1.0, 2020-02-02"
+    assert notes_of([taken])[-1] == "1 of 2 runs are of another revision: torch 1.0, 2020-02-02"
     assert trained == [0]
 
 
@@ -389,7 +389,7 @@ def test_a_search_of_other_code_counts_only_where_that_is_accepted(grid, monkeyp
         taken = fresh(grid, accept_older=True, seeds=[0])
         taken.rows()
         which = "code 0123456789ab, 2020-02-02" if made else "unknown code"
-        assert taken.notes[-1] == f"1 of 1 searches are of another revision: {which}" and len(asked) == 1
+        assert notes_of([taken])[-1] == f"1 of 1 searches are of another revision: {which}" and len(asked) == 1
     monkeypatch.setattr("polysense.experiments.tuning.maker", lambda: "other")  # its trials are not gone on from
     assert tuning.attempt(progress=False) and len(asked) == 2
     assert json.loads(tuning.file.read_text())["made"]["source"] == source_digest()

@@ -82,7 +82,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare methods over tasks and seeds, with paired tests."""
-    from polysense.experiments.grid import Grid
+    from polysense.experiments.grid import Grid, notes_of
     from polysense.experiments.results import average_line, markdown_table, results_of, rich_table, save_results
     from polysense.experiments.runs import Run
     from polysense.towers.registry import parse_towers
@@ -99,7 +99,7 @@ def compare(
             chosen_store(store, no_store), train_share=train_share, shots=shots, eval_rows=eval_rows,
             accept_older=accept_older, search=search,
         )  # fmt: skip
-        result = results_of(grid.rows(workers), _command(), grid.notes, grid.used)
+        result = results_of(grid.rows(workers), _command(), notes_of([grid]), grid.used)
         save_results(output, result, markdown_table(result))
         return {name: result[name] for name in ("averages", "rows", "tests", "against_best")}
 

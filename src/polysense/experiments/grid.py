@@ -60,8 +60,9 @@ class Grid:
         accept_older: take cells that other code or other versions of libraries made.
         search: trials of a search for settings before a method is run on a task (see `polysense.training.search`); the
             same for all seeds, with the training rows of the first.
-        notes: what the tasks say of their data and the cells of their age, filled by `collect`.
+        notes: what the tasks say of their data, filled by `collect`.
         used: the settings by task, all but the seed, filled by `collect`.
+        made: what `cells.revision` says of the runs and of the searches, filled by `collect`.
     """
 
     runs: Sequence[Run]
@@ -80,6 +81,7 @@ class Grid:
     search: int | None = None
     notes: list[str] = field(default_factory=list)
     used: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, list[str | None]] = field(default_factory=lambda: {"runs": [], "searches": []})
     _processors: dict[str, PolysenseProcessor] = field(default_factory=dict, repr=False)
     _loaded: dict[str, TaskData] = field(default_factory=dict, repr=False)
 
@@ -171,9 +173,8 @@ class Grid:
         return prompted(sampled) if settings.prompt else sampled
 
     def collect(self, cells: Sequence[Cell]) -> list[Row]:
-        """The rows of finished cells, as `plan` gave them; fills `notes` and `used`."""
+        """The rows of finished cells, as `plan` gave them; fills `notes`, `used` and `made`."""
         rows = []
-        made: list[str | None] = []
         for name in self.tasks:
             data = self.data(name)
             self.notes += [f"{name}: {note.removeprefix(f'{name}: ')}" for note in data.notes + self._sampled(data)]
@@ -181,12 +182,11 @@ class Grid:
             self.used[name].pop("seed")
             for run in self.runs:
                 found = [cell.read() for cell in cells if (cell.task, cell.run.name) == (name, run.name)]
-                made += map(revision, found)
+                self.made["runs"] += map(revision, found)
                 rows += self._rows_of(data, run, found)
-        tunings = self.tunings()
-        for tuning in tunings:
+        for tuning in self.tunings():
             self.used[tuning.cell.task].setdefault("search", {})[tuning.cell.run.name] = tuning.read()
-        self.notes += older("runs", made) + older("searches", [revision(tuning.read()) for tuning in tunings])
+            self.made["searches"].append(revision(tuning.read()))
         return rows
 
     def train(self, data: TaskData, run: Run, settings: TrainingSettings, progress: bool = True) -> Trained:
@@ -284,6 +284,14 @@ class Grid:
             )
             for (split, metric), name in zip(scored, cells[0]["scores"], strict=True)
         ]
+
+
+def notes_of(grids: Sequence[Grid]) -> list[str]:
+    """What is to be said of grids that were collected: of their data, and of what other code made."""
+    notes = [note for grid in grids for note in grid.notes]
+    for what in ("runs", "searches"):
+        notes += older(what, [made for grid in grids for made in grid.made[what]])
+    return notes
 
 
 @dataclass(frozen=True)

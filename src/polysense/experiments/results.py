@@ -191,10 +191,11 @@ def page_of(result: Mapping[str, Any], table: Sequence[str]) -> str:
 
 
 def average_line(gain: Mapping[str, Any]) -> str:
-    """An average gain in words."""
+    """An average gain in words; of a method by its "label" in a table, where there is one."""
     name = "text alone" if gain["against"] == REFERENCE else gain["against"]
     p = f", p = {gain['p']:.2g}" if gain["p"] is not None else ""
-    return f"{gain['method']} against {name}, mean of {gain['tasks']} tasks: {shown_difference(gain)}{p}"
+    method = gain.get("label", gain["method"])
+    return f"{method} against {name}, mean of {gain['tasks']} tasks: {shown_difference(gain)}{p}"
 
 
 def shown_score(row: Mapping[str, Any]) -> str:

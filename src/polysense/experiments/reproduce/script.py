@@ -16,7 +16,7 @@ from polysense.tasks import get_task
 _HEAD = """\
 #!/bin/sh
 # {title}
-# {shows}
+# The papers' finding: {shows}
 #
 # sh {name}          runs what is not finished, one command after the other, and makes the tables at the end
 # sh {name} 17       runs the 17th command alone, e.g. as one of many jobs on a cluster

@@ -13,7 +13,7 @@ from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.cells import maker
-from polysense.experiments.grid import CELLS, Cell, Grid
+from polysense.experiments.grid import CELLS, Cell, Grid, notes_of
 from polysense.experiments.reproduce.catalogue import UNTRAINED, Column, Entry, Line, run_name
 from polysense.experiments.reproduce.scales import SMALL, SMALL_NOTES, SMALL_SEEDS, SMALL_TOWERS, SmallTask
 from polysense.experiments.results import Row, average_gains, in_points, results_of
@@ -102,7 +102,6 @@ def reproduce_small(
     for part in parts:
         found = part.grid.collect(part.cells)
         rows += [row for column in part.columns for row in _of_column(column, found)]
-        notes += part.grid.notes
         used[", ".join(column.title for column in part.columns)] = {
             **part.grid.used[part.grid.tasks[0]],
             "backbone": backbone if part.grid.backbone == backbone else UNTRAINED,
@@ -111,6 +110,7 @@ def reproduce_small(
         }
         probed, probe_notes = _probed(entry, part.grid.tasks[0], part.columns)
         rows, notes = [*rows, *probed], [*notes, *probe_notes]
+    notes += notes_of([part.grid for part in parts])
     baselines = {run_name(text): line.baseline for text, line in lines.items()}
     rows = [replace(row, baseline=baselines.get(row.method, True)) for row in rows]
     said = [f"{line.label}: {line.note}" for line in entry.lines if line.note]
@@ -118,7 +118,9 @@ def reproduce_small(
     notes = [*entry.differs, *entry.differs_small, *SMALL_NOTES, *untrained, *said, *dict.fromkeys(notes)]
     result = results_of(rows, command, notes, {"backbone": backbone, **used})
     table = _table(entry)
-    return {**result, "averages": average_gains([row for row in rows if row.task in table["main"]]), "table": table}
+    labels = {line["method"]: line["label"] for line in table["lines"]}
+    averages = average_gains([row for row in rows if row.task in table["main"]])
+    return {**result, "averages": [{**gain, "label": labels[gain["method"]]} for gain in averages], "table": table}
 
 
 def _untrained(task: str, cells: Path) -> str:

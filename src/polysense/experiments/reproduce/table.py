@@ -17,7 +17,7 @@ HEADS = ("column", "line", "modalities", "paper", "here", "against text", "p", "
 
 def markdown_reproduced(result: Mapping[str, Any]) -> str:
     """A page with the table of `reproduce_small`."""
-    lines = [f"{result['table']['title']}. {result['table']['shows']}", ""]
+    lines = [f"{result['table']['title']}. The papers' finding: {result['table']['shows']}", ""]
     lines += ["| " + " | ".join(HEADS) + " |", "| --- |" + " --- |" * (len(HEADS) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table_lines(result)]
     lines += ["", 'The column "paper" holds what the paper prints, by its backbone.']
