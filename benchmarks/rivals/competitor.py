@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
+from polysense.folder import file_digest
 from polysense.modality import TEXT
 from polysense.tasks import TaskData
 
@@ -103,7 +106,12 @@ class Competitor(ABC):
 
     @abstractmethod
     def identity(self) -> Any:
-        """What its numbers depend on beside the rows and the setting, as plain JSON."""
+        """What its numbers depend on beside the rows, the setting and its own code, as plain JSON."""
+
+    @classmethod
+    def source_digest(cls) -> str:
+        """Of the code that runs it."""
+        return file_digest(Path(inspect.getfile(cls)))
 
     @abstractmethod
     def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:

@@ -165,6 +165,7 @@ class Cell:
         digests = task_rows(self.place.task).digests
         parts = [
             self.place.competitor.identity(),
+            self.place.competitor.source_digest(),
             [self.place.size.shots, self.place.size.share],
             [digests["train"], digests["held_out" if self.held_out else SCORED]],
             asdict(self.setting) if self.setting else None,

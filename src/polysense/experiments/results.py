@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.markup import escape
 from rich.table import Table
 
+from polysense.experiments.machine import machine
 from polysense.experiments.statistics import Difference, mean_and_std, mean_over_tasks, paired_test
 from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
@@ -135,17 +133,6 @@ def average_gains(rows: Sequence[Row], reference: str = REFERENCE) -> list[dict[
     methods = dict.fromkeys(row.method for row in rows if row.method != reference)
     gains = [average_gain(rows, method, reference) for method in methods]
     return [gain for gain in gains if gain is not None and gain["tasks"] > 1]
-
-
-def machine() -> str:
-    """The machine that made a number, in words."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{name}, {os.cpu_count()} cores, {accelerator}"
 
 
 def results_of(
