@@ -214,7 +214,9 @@ def test_a_table_at_small_scale(reproduced, tmp_path, clip_folder):
 
     lines = [dict(zip(HEADS, cells, strict=False)) for cells in table_lines(reproduced)]
     assert [line["column"] for line in lines] == [
-        title for title in ("average", "Tests", "Tests again", "Colours, 5%", "Missing") for _ in range(4)
+        title
+        for title in ("average", "Tests (16 rows)", "Tests again (16 rows)", "Colours, 5% (8 rows)", "Missing")
+        for _ in range(4)
     ]
     tests = {line["line"]: line for line in lines[4:8]}
     assert tests["+None"]["paper"] == "11.5 (BERT-base), 21 (RoBERTa-base)"
@@ -291,7 +293,7 @@ def test_where_nothing_writes_a_backbone_is_made_of_the_task(tmp_path, monkeypat
     assert plan(tmp_path / "one") == (made, name) and weights.stat().st_mtime_ns == written
     mine = shutil.copytree(made, tmp_path / "mine")
     assert plan(tmp_path / "one", backbone=str(mine)) == (str(mine), name)
-    (mine / "config.json").write_text("{}")
+    (mine / "notes.txt").write_text("trained further")
     assert plan(tmp_path / "one", backbone=str(mine))[1] != name
 
 
@@ -344,7 +346,8 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
         "probe --tower image", [25.0] if split == "memory_color" else [50.0], split
     )  # fmt: skip
     assert row["seeds"] == [] and row["std"] is None
-    line = dict(zip(HEADS, next(cells for cells in table_lines(made) if cells[:2] == ("Colour", "CLIP")), strict=False))
+    found = next(cells for cells in table_lines(made) if cells[:2] == ("Colour (8 rows)", "CLIP"))
+    line = dict(zip(HEADS, found, strict=False))
     assert line["here"] == f"{row['mean']:.1f}" and line["against text"] == line["p"] == ""
     assert not [test for test in made["tests"] if "probe" in test["method"]]
     assert row["baseline"] and "coda, CLIP: two words are unknown" in made["notes"]

@@ -16,6 +16,9 @@ from polysense.experiments.statistics import Difference, mean_and_std, mean_over
 from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
 
+_MANY_TESTS = 10
+"""From here on a page says how many small p are expected by chance."""
+
 REFERENCE = "text"
 """The method that others are held against."""
 
@@ -172,6 +175,10 @@ def page_of(result: Mapping[str, Any], table: Sequence[str]) -> str:
         lines[-1] += " CIDEr is printed times 10."
     for gain in result["averages"]:
         lines += ["", average_line(gain)]
+    told = [test for test in result["tests"] if test["p"] is not None]
+    if len(told) >= _MANY_TESTS:
+        by_chance = f"{0.05 * len(told):.1f} below 0.05 are to be expected by chance"
+        lines += ["", f"{len(told)} comparisons, p uncorrected: {by_chance}."]
     lines += ["", *table]
     lines += ["", *(f"- {note}" for note in result["notes"])] if result["notes"] else []
     return "\n".join(lines) + "\n"
