@@ -241,6 +241,16 @@ def test_a_table_at_small_scale(reproduced, tmp_path, clip_folder):
     assert "11.5 (BERT-base), 21 (RoBERTa-base)" in console.export_text()
 
 
+def test_a_part_of_a_table(entry, tmp_path, tiny, monkeypatch, cli):
+    monkeypatch.setattr("polysense.experiments.grid.fine_tune", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(PolysenseError, match=r"nothing of it can be run here: not run: Tests and .*: not asked for"):
+        reproduce_small(entry, "x", tasks=["missing"], cells=tmp_path, small=lambda _: SmallTask(16, 8))
+    error = cli("reproduce", "macsc-table5", "--task", "sst2", "--output", tmp_path / "x.json").error
+    assert error == "macsc-table5 has no task 'sst2': one of squad_v1, squad_v2"
+    error = cli("reproduce", "macsc-table5", "--scale", "paper", "--task", "squad_v1").error
+    assert "--task is for a table at small scale" in error
+
+
 def test_a_table_goes_on_where_it_stopped(reproduced, entry, tmp_path, tiny, monkeypatch):
     monkeypatch.setattr("polysense.experiments.grid.fine_tune", lambda *_, **__: pytest.fail("trained again"))
     again = reproduce_small(

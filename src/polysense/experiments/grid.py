@@ -202,9 +202,10 @@ class Grid:
             found, (task, method) = tuning.read(), (tuning.cell.task, tuning.cell.run.name)
             self.used[task].setdefault("search", {})[method] = found
             self.made["searches"].append(revision(found))
+            seen = "; the scores of that split are not held out" if "validation split" in found["rows"] else ""
             self.notes.append(
                 f"{task}, {method}: settings were chosen by a search of {len(found['trials'])} trials, scored on "
-                f"{found['rows']}; the scores on those rows are not held out"
+                f"{found['rows']}{seen}"
             )
         return rows
 
