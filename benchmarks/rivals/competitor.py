@@ -87,13 +87,13 @@ class Competitor(ABC):
 
     Attributes:
         name: on the command line and in tables.
-        chooses: whether its settings are chosen from the grid; else it has its own.
+        epochs: passes over what it trains on, to choose from, where a size's are not meant for it.
         older: whether its numbers do not depend on Polysense's code.
         modalities: that it looks at, text first.
     """
 
     name: str
-    chooses: ClassVar[bool] = True
+    epochs: ClassVar[tuple[int, ...] | None] = None
     older: ClassVar[bool] = True
 
     @property
@@ -114,13 +114,12 @@ class Competitor(ABC):
         return file_digest(Path(inspect.getfile(cls)))
 
     @abstractmethod
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         """Train on "train" and score "scored".
 
         Args:
             data: of `TaskRows.drawn`.
             backbone: "minilm", a hub id or a folder.
-            setting: None where it has its own.
             seed: of initial weights, order and dropout.
 
         Raises:

@@ -199,13 +199,13 @@ class Grid:
                 self.machines += map(elsewhere, found)
                 rows += self._rows_of(data, run, found)
         for tuning in self.tunings():
-            found, (task, method) = tuning.read(), (tuning.cell.task, tuning.cell.run.name)
-            self.used[task].setdefault("search", {})[method] = found
-            self.made["searches"].append(revision(found))
-            seen = "; the scores of that split are not held out" if "validation split" in found["rows"] else ""
+            settled, (task, method) = tuning.read(), (tuning.cell.task, tuning.cell.run.name)
+            self.used[task].setdefault("search", {})[method] = settled
+            self.made["searches"].append(revision(settled))
+            seen = "; the scores of that split are not held out" if "validation split" in settled["rows"] else ""
             self.notes.append(
-                f"{task}, {method}: settings were chosen by a search of {len(found['trials'])} trials, scored on "
-                f"{found['rows']}{seen}"
+                f"{task}, {method}: settings were chosen by a search of {len(settled['trials'])} trials, scored on "
+                f"{settled['rows']}{seen}"
             )
         return rows
 
