@@ -140,9 +140,7 @@ def test_every_command_is_one_that_there_is(entry):
     else:
         commands = [command for scale in entry.commands.values() for command in scale]
     assert commands and all(command.startswith("polysense ") for command in commands)
-    unknown = [command for command in commands if not parses(command)]
-    if unknown:
-        pytest.skip(f"no such verb here: {unknown[0]}")
+    assert [command for command in commands if not parses(command)] == []
 
 
 def test_the_list_says_what_can_be_had(cli):
