@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
-import typer
 from rich.console import Console
 
-from polysense import cli as command_line
+from commands import parses
 from polysense.errors import PolysenseError
 from polysense.experiments.reproduce import ENTRIES, describe_entries, get_entry
 from polysense.experiments.reproduce.catalogue import BASES, Column, Entry, Line, given, zero_shot
@@ -110,24 +107,6 @@ def test_figures_that_two_tables_share_agree():
         assert numbers(entry, label, "RoBERTa-base") == (*whole[2:4], *whole[6:8])
     for label in ("CLIP", "BERT-base", "RoBERTa-base"):
         assert numbers("macsc-table7", label, label) == numbers("mase-table4", label, label)
-
-
-def parses(command: str) -> bool:
-    """Whether the command line takes it; False where it has no such verb."""
-    words = shlex.split(command)[1:]
-    group = verbs()
-    context = group.make_context("polysense", [], resilient_parsing=True)
-    while words and words[0] in getattr(group, "commands", {}):
-        group, words = group.commands[words[0]], words[1:]
-        if not hasattr(group, "commands"):
-            group.make_context(words[0] if words else "", words, parent=context)
-            return True
-    return False
-
-
-@cache
-def verbs() -> Any:
-    return typer.main.get_command(command_line.app)
 
 
 @entries
