@@ -95,7 +95,7 @@ def test_labels_that_cannot_be_learnt(train, cli, trained, write):
     gone = write([*rows, {"text": "a", "label": ""}])
     has(train("--train-file", gone), "line 25: the label is missing", "drop the rows")
     has(train("--train-file", write([*rows[:1], {"text": "b", "label": "other"}])), "too few rows")
-    has(train("--kind", "regression"), "is not a finite number")
+    has(train("--kind", "regression"), "is not a finite number", "or give --kind classification if these are classes")
 
 
 def test_folders_that_are_no_model(train, cli, tmp_path, trained, bert_folder):
