@@ -256,6 +256,18 @@ def test_outputs_that_are_taken(cli, flags, trained, tmp_path, good):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "foreign", "good"]
 
 
+@pytest.mark.parametrize(
+    "command", ["compare --task coda --run text --tower x", "reproduce macsc-table7 --backbone x", "vl compare {tmp}"]
+)
+@pytest.mark.parametrize("name", ["x.md", "x"])
+def test_numbers_go_to_json_since_their_table_goes_beside_them(cli, tmp_path, command, name):
+    """And that is said before anything is computed."""
+    given = command.format(tmp=tmp_path).split()
+    told = cli(*given, "--output", tmp_path / name, "--cells", tmp_path / "cells").error
+    has(told, f"{name} does not end in .json: give {tmp_path / 'x.json'} as --output")
+    assert not list(tmp_path.iterdir())
+
+
 def test_sources_of_pictures(cli, tmp_path):
     has(cli("align", "--output-dir", tmp_path / "t", "--source", "nota").error, "source nota", "noto, twemoji")
     has(cli("align", "--output-dir", tmp_path / "t", "--source", tmp_path).error, "no pictures", "NAME.txt")
