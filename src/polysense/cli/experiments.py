@@ -88,7 +88,7 @@ def compare(
     from polysense.towers.registry import parse_towers
 
     def work() -> dict[str, Any]:
-        check_output(output)
+        check_output(output, ".json")
         towers = parse_towers(tower)
         runs = [Run.parse(text, towers) for text in run]
         settings = parse_options(setting or [], "--setting")
@@ -153,7 +153,7 @@ def reproduce(
 
     def compute() -> dict[str, Any]:
         file = output or Path(f"build/reproduce/{name}.json")
-        check_output(file)
+        check_output(file, ".json")
         result = reproduce_small(
             entry, _command(), tasks=task or (), seeds=times, workers=workers, backbone=backbone, cells=cells,
             store=chosen_store(store, no_store), accept_older=accept_older,

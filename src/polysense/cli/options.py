@@ -50,7 +50,16 @@ def chosen_store(store: Path | None, no_store: bool) -> Store:
     return False if no_store else store
 
 
-def check_output(file: Path | None) -> None:
-    """Before the work, not after it."""
+def check_output(file: Path | None, ending: str = "") -> None:
+    """Before the work, not after it.
+
+    Args:
+        file: --output.
+        ending: that it must have, e.g. ".json" where a page of the same name goes beside it.
+    """
     if file is not None and file.is_dir():
         raise PolysenseError(f"{file} is a folder: give the name of a file as --output")
+    if file is not None and ending not in ("", file.suffix):
+        raise PolysenseError(
+            f"{file} does not end in {ending}: give {file.with_suffix(ending)} as --output; tables go beside it"
+        )

@@ -59,7 +59,7 @@ def compare(
     from polysense.experiments.vl_study import Start, Study
 
     def work() -> dict[str, Any]:
-        check_output(output)
+        check_output(output, ".json")
         settings = parse_options(setting or [], "--setting")
         pairs = [(name, part) for name in dict.fromkeys(recipe) for part in dict.fromkeys(share)]
         starts = [Start(name, name, part) for name, part in pairs]
