@@ -36,6 +36,7 @@ def test_train_evaluate_predict_in_json(cli, tmp_path, flags, rows_file):
         "metrics": ["accuracy"],
         "scores": {"rows.jsonl": pytest.approx(right)},
         "rows": {"rows.jsonl": 24},
+        "notes": [],
     }
 
     found = cli("predict", model, "--text", "the cat 😀", "--text", "", "--json").json

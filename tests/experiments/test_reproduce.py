@@ -318,7 +318,7 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
 
     def probe(tower: str, task: str) -> dict[str, Any]:
         asked.append((tower, task))
-        return {"scores": {"coda_test": 0.5, "memory_color": 0.25}, "notes": ["two words are unknown"]}
+        return {"task": task, "scores": {"coda_test": 0.5, "memory_color": 0.25}, "notes": ["two words are unknown"]}
 
     monkeypatch.setattr("polysense.experiments.reproduce.small.zero_shot_tower", probe)
     lines = (Line("+None", (), "text", baseline=True), *zero_shot())
@@ -343,7 +343,7 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
     assert row["baseline"] and "coda, CLIP: two words are unknown" in made["notes"]
     assert [line["method"] for line in made["table"]["lines"]] == ["text", "probe --tower image", None, None]
     script = script_of(get_entry("mase-table4"), "paper", "x.sh")
-    assert "\ntable polysense probe --task shape --backbone roberta-base\n" in script
+    assert '\ntable polysense probe --task shape --backbone roberta-base --output "$OUT/probe-roberta-base-shape.json"' in script
 
 
 def test_the_verb(cli, tmp_path):

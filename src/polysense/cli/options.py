@@ -30,6 +30,11 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder with the task's files
 TextColumns = Annotated[list[str], typer.Option("--text-column", help="Column with the text; twice for pairs.")]
 LabelColumn = Annotated[str, typer.Option(help="Column with the label.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Texts a step.")]
+Cells = Annotated[Path, typer.Option(help="Folder of finished runs; several programs may share it.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes, each with its share of the cores.")]
+AcceptOlder = Annotated[
+    bool, typer.Option("--accept-older", help="Take finished runs of other code or versions, and say so.")
+]
 
 
 def parse_options(assignments: list[str], flag: str = "--option") -> dict[str, Any]:
