@@ -343,7 +343,10 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
     assert row["baseline"] and "coda, CLIP: two words are unknown" in made["notes"]
     assert [line["method"] for line in made["table"]["lines"]] == ["text", "probe --tower image", None, None]
     script = script_of(get_entry("mase-table4"), "paper", "x.sh")
-    assert '\ntable polysense probe --task shape --backbone roberta-base --output "$OUT/probe-roberta-base-shape.json"' in script
+    assert (
+        '\ntable polysense probe --task shape --backbone roberta-base --output "$OUT/probe-roberta-base-shape.json"'
+        in script
+    )
 
 
 def test_the_verb(cli, tmp_path):

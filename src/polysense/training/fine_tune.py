@@ -20,7 +20,7 @@ from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
 from polysense.tasks import TaskData
-from polysense.training.data import split_texts
+from polysense.training.data import has_pairs, split_texts
 from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep
 from polysense.training.problems import PROBLEMS, Rows
@@ -121,6 +121,7 @@ def build_model(
         target={"kind": data.kind, **problem.target(data)},
         dropout=settings.dropout,
         adapter=adapter.to_dict() if adapter else None,
+        has_pair=data.prompt.has_pair if data.prompt else has_pairs(data.splits["train"]),
         **problem.label_settings(data),
     )
     with _fitting(method):
