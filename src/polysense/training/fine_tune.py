@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
@@ -18,11 +17,14 @@ from polysense.folder import PARTIAL
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
+from polysense.processes import SharedBatches, gather_objects, join, processes, share
 from polysense.tasks import TaskData
 from polysense.training.data import split_texts
 from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep
+from polysense.training.order import EpochGroupedSampler
 from polysense.training.problems import PROBLEMS, Rows
+from polysense.training.problems.generation import NO_TOKEN
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
 from polysense.training.trackers import place_logs
@@ -70,8 +72,17 @@ class PolysenseTrainer(Trainer):
         if not self.group_by_length:
             return super()._get_train_sampler(train_dataset)
         # By hand: the argument that asks for it has another name in other versions of transformers.
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(batch, lengths=cast("Rows", self.train_dataset).lengths)
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
+        return EpochGroupedSampler(batch, lengths=cast("Rows", self.train_dataset).lengths, seed=self.args.seed)
+
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        if processes() > 1:
+            # Accelerate would fill an epoch's last batches with rows that were there before.
+            sharded: Any = loader.batch_sampler
+            sharded.batch_sampler = SharedBatches(sharded.batch_sampler)
+            sharded.num_processes, sharded.process_index, sharded.even_batches = 1, 0, False
+        return loader
 
     def compute_loss(
         self,
@@ -81,10 +92,13 @@ class PolysenseTrainer(Trainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         outputs = model(**inputs)
+        loss = outputs.loss
         if model.training:
+            weight = share((inputs["labels"] != NO_TOKEN).sum())
+            loss = weight * loss
             for name, value in (outputs.losses or {}).items():
-                self._terms.setdefault(f"loss_{name}", []).append(float(value))
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+                self._terms.setdefault(f"loss_{name}", []).append(weight * float(value))
+        return (loss, outputs) if return_outputs else loss
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -100,7 +114,8 @@ class PolysenseTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
-            logs |= {name: float(np.mean(values)) for name, values in self._terms.items()}
+            for name, values in self._terms.items():
+                logs[name] = float(np.mean(gather_objects(float(np.mean(values)))))
             self._terms.clear()
         super().log(logs, *args, **kwargs)
 
@@ -172,9 +187,12 @@ def fine_tune(
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
     model.train_towers(processor.begin_training())
-    # What has no labels is neither trained on nor scored.
-    for split in data.labelled.values():
-        processor.prepare(split_texts(split), progress)
+    together = join()
+    progress = progress and together.is_main_process
+    with together.main_process_first():  # the others find in the store what it has read
+        # What has no labels is neither trained on nor scored.
+        for split in data.labelled.values():
+            processor.prepare(split_texts(split), progress)
     processor.release_towers()
     # Else a text that is longer than the backbone's positions would end in an index error.
     processor.max_length = min(processor.max_length, model.text_length(processor.tokenizer))
