@@ -53,6 +53,12 @@ def test_spans_from_the_command_line(cli: Cli, tmp_path: Path, given: list[str])
     assert any("threshold" in note for note in results["notes"])
     scored = cli("evaluate", model, "--file", file, "--json").json
     assert set(scored["scores"]) == {"mine.jsonl/exact_match", "mine.jsonl/f1"} and scored["rows"] == {"mine.jsonl": 24}
+    assert scored["notes"] == []
+    odd = [{**row, "answers": {"text": ["zebra"], "answer_start": [0]}} for row in questions(2)]
+    told = "2 questions have no answer that is in their context; they are scored by its text"
+    odd_file = write_rows(tmp_path / "odd.jsonl", odd)
+    assert cli("evaluate", model, "--file", odd_file, "--json").json["notes"] == [told]
+    assert told in " ".join(cli("evaluate", model, "--file", odd_file).out.split())
     rows = cli("predict", model, "--file", file, "--json").json["predictions"]
     assert [row["id"] for row in rows] == [f"q{i}" for i in range(24)]
     assert all(row["prediction"] in row["text_pair"] for row in rows)

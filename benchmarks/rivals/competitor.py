@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
+from polysense.folder import file_digest
 from polysense.modality import TEXT
 from polysense.tasks import TaskData
 
@@ -84,13 +87,13 @@ class Competitor(ABC):
 
     Attributes:
         name: on the command line and in tables.
-        chooses: whether its settings are chosen from the grid; else it has its own.
+        epochs: passes over what it trains on, to choose from, where a size's are not meant for it.
         older: whether its numbers do not depend on Polysense's code.
         modalities: that it looks at, text first.
     """
 
     name: str
-    chooses: ClassVar[bool] = True
+    epochs: ClassVar[tuple[int, ...] | None] = None
     older: ClassVar[bool] = True
 
     @property
@@ -103,16 +106,20 @@ class Competitor(ABC):
 
     @abstractmethod
     def identity(self) -> Any:
-        """What its numbers depend on beside the rows and the setting, as plain JSON."""
+        """What its numbers depend on beside the rows, the setting and its own code, as plain JSON."""
+
+    @classmethod
+    def source_digest(cls) -> str:
+        """Of the code that runs it."""
+        return file_digest(Path(inspect.getfile(cls)))
 
     @abstractmethod
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         """Train on "train" and score "scored".
 
         Args:
             data: of `TaskRows.drawn`.
             backbone: "minilm", a hub id or a folder.
-            setting: None where it has its own.
             seed: of initial weights, order and dropout.
 
         Raises:

@@ -23,7 +23,6 @@ from benchmarks.rivals.competitor import (
 )
 from benchmarks.rivals.rows import SCORED
 from polysense.cache import Store
-from polysense.errors import PolysenseError
 from polysense.experiments.runs import Run
 from polysense.models import PolysensePreTrainedModel
 from polysense.retrieval.opening import open_source
@@ -65,9 +64,7 @@ class Polysense(Competitor):
             "graphs": GraphExtractor().identity if self.method.method.uses_graph else None,
         }
 
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
-        if setting is None:
-            raise PolysenseError(f"{self.name}: give a learning rate and epochs")
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         settings = TrainingSettings(
             learning_rate=setting.learning_rate,
             epochs=setting.epochs,

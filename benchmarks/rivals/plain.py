@@ -38,7 +38,6 @@ from benchmarks.rivals.competitor import (
 )
 from benchmarks.rivals.rows import SCORED
 from polysense.embedded import resolve_model
-from polysense.errors import PolysenseError
 from polysense.tasks import TaskData, accuracy
 
 
@@ -50,9 +49,7 @@ class PlainTrainer(Competitor):
     def identity(self) -> Any:
         return {"transformers": transformers.__version__, "torch": torch.__version__}
 
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
-        if setting is None:
-            raise PolysenseError("trainer: give a learning rate and epochs")
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         watch = Stopwatch()
         set_seed(seed)
         source = resolve_model(backbone)

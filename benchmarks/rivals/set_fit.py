@@ -1,7 +1,8 @@
-"""SetFit (Tunstall et al., 2022), with the defaults of its library.
+"""SetFit (Tunstall et al., 2022), with the defaults of its library but for the learning rate.
 
-Those of setfit 1.2: the sentence encoder is trained for one epoch on pairs of training texts (batches of 16, learning
-rate 2e-5), then a logistic regression on its embeddings. By default the epoch holds every pair of one class and as many
+Those of setfit 1.2: the sentence encoder is trained for one epoch on pairs of training texts (batches of 16), then a
+logistic regression on its embeddings. The encoder's learning rate is chosen like everybody's; SetFit's own, 2e-5, is
+among those. By default the epoch holds every pair of one class and as many
 pairs of two, which grows with the square of the rows: 544 pairs at 2 x 16 rows, 8,320 at 2 x 64, but half a million at
 1,000 rows. Where there would be more than `MOST_PAIRS`, it draws 20 pairs of each sort a row, as the paper does.
 """
@@ -35,7 +36,7 @@ class SetFit(Competitor):
     """`setfit.Trainer` with a logistic regression as the head."""
 
     name = "setfit"
-    chooses: ClassVar[bool] = False
+    epochs: ClassVar[tuple[int, ...] | None] = (1,)
 
     def refusal(self, data: TaskData) -> str | None:
         if data.kind == "choice":
@@ -57,9 +58,7 @@ class SetFit(Competitor):
         limits = [MOST_PAIRS, PAPER_ITERATIONS]
         return {**found, "transformers": transformers.__version__, "torch": torch.__version__, "pairs": limits}
 
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
-        if setting is not None:
-            raise PolysenseError("setfit: has settings of its own")
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         setfit = importlib.import_module("setfit")
         train, scored = data.splits["train"], data.splits[SCORED]
         # Its callbacks print to standard output.
@@ -70,6 +69,8 @@ class SetFit(Competitor):
             arguments = setfit.TrainingArguments(
                 output_dir=folder,
                 batch_size=BATCH_SIZE,
+                num_epochs=setting.epochs,
+                body_learning_rate=setting.learning_rate,
                 num_iterations=PAPER_ITERATIONS if all_pairs(train["label"]) > MOST_PAIRS else None,
                 seed=seed,
                 save_strategy="no",

@@ -65,7 +65,7 @@ class Study:
         sizes: numbers of training rows.
         competitors: in the order of the table.
         seeds: one run a seed; the first one's rows are those that settings are chosen on.
-        learning_rates: with a size's epochs the grid that settings are chosen from.
+        learning_rates: with the epochs the grid that settings are chosen from.
         backbone: the same for all.
         threads: of torch, the same for all.
         cells: folder of finished cells.
@@ -109,25 +109,23 @@ class Study:
         }
         return {key: reason for key, reason in found.items() if reason is not None}
 
-    def grid(self, size: Size) -> list[Setting]:
-        """What settings are chosen from, the cheaper ones first."""
-        return [Setting(rate, epochs) for epochs in size.epochs for rate in self.learning_rates]
+    def grid(self, place: Place) -> list[Setting]:
+        """What a competitor's settings are chosen from, the cheaper ones first."""
+        passes = place.competitor.epochs or place.size.epochs
+        return [Setting(rate, epochs) for epochs in passes for rate in self.learning_rates]
 
     def trials(self, place: Place) -> list[Cell]:
         """What a competitor's settings are chosen by: one run a point of the grid, scored on held-out rows."""
-        if not place.competitor.chooses:
-            return []
-        return [Cell(self, place, setting, self.seeds[0], True) for setting in self.grid(place.size)]
+        return [Cell(self, place, setting, self.seeds[0], True) for setting in self.grid(place)]
 
-    def chosen(self, place: Place) -> Setting | None:
-        """The setting with the best score on the held-out rows, the cheapest of equals; None where none is chosen.
+    def chosen(self, place: Place) -> Setting:
+        """The setting with the best score on the held-out rows, the cheapest of equals.
 
         Raises:
             PolysenseError: a trial is not finished.
         """
-        trials = self.trials(place)
         # `max` keeps the first of equals.
-        return max(trials, key=lambda cell: float(cell.read()["scores"][SCORED])).setting if trials else None
+        return max(self.trials(place), key=lambda cell: float(cell.read()["scores"][SCORED])).setting
 
     def runs(self, place: Place) -> list[Cell]:
         """The runs that are reported; their trials must be finished.
@@ -144,20 +142,18 @@ class Cell:
     """One training and scoring.
 
     Attributes:
-        setting: None where the competitor has its own.
         held_out: whether the held-out rows are scored, not those that are reported.
     """
 
     study: Study
     place: Place
-    setting: Setting | None
+    setting: Setting
     seed: int
     held_out: bool
 
     @property
     def name(self) -> str:
-        setting = f" ({self.setting.name})" if self.setting else ""
-        return f"{self.place.name} {self.place.competitor.name}{setting} seed {self.seed}"
+        return f"{self.place.name} {self.place.competitor.name} ({self.setting.name}) seed {self.seed}"
 
     @cached_property
     def file(self) -> Path:
@@ -165,9 +161,10 @@ class Cell:
         digests = task_rows(self.place.task).digests
         parts = [
             self.place.competitor.identity(),
+            self.place.competitor.source_digest(),
             [self.place.size.shots, self.place.size.share],
             [digests["train"], digests["held_out" if self.held_out else SCORED]],
-            asdict(self.setting) if self.setting else None,
+            asdict(self.setting),
             self.study.backbone,
             self.study.threads,
             [SHARE_ROWS, BATCH_SIZE, BF16, MAX_LENGTH, WEIGHT_DECAY],

@@ -77,7 +77,7 @@ def results(study: Study, command: str) -> dict[str, Any]:
         more.append(
             {
                 "rows": cells[0]["rows"]["train"],
-                "setting": asdict(setting) if setting else None,
+                "setting": asdict(setting),
                 **{part: _mean_seconds([cell[part] for cell in cells]) for part in ("training", "reading")},
             }
         )
@@ -85,7 +85,9 @@ def results(study: Study, command: str) -> dict[str, Any]:
     settings = {
         "backbone": study.backbone,
         "threads": study.threads,
-        "grid": {size.name: [asdict(setting) for setting in study.grid(size)] for size in study.sizes},
+        "grid": {
+            f"{place.name}, {place.competitor.name}": [asdict(s) for s in study.grid(place)] for place in study.places()
+        },
     }
     found = results_of(rows, command, [*notes(study), *(f"runs of another revision: {which}" for which in older)])
     return {
@@ -126,7 +128,6 @@ def _trials(study: Study, place: Place) -> list[dict[str, Any]]:
             "held_out": in_points("accuracy", cell.read()["scores"][SCORED]),
         }
         for cell in study.trials(place)
-        if cell.setting is not None
     ]
 
 
@@ -141,14 +142,13 @@ def notes(study: Study) -> list[str]:
     )
     choice = (
         f"epochs are {epochs}; the learning rate ({rates}), and epochs where there are several, are chosen for "
-        f"each competitor but {SetFit.name} by one run a point, with the rows of seed {study.seeds[0]}, on "
-        f"{HELD_OUT_ROWS} training rows that nobody is trained on; "
-        "the scored rows have no part in it. These are more labels than a user with so few has: they favour all that "
-        "choose alike"
+        f"each competitor by one run a point, with the rows of seed {study.seeds[0]}, on {HELD_OUT_ROWS} training rows "
+        "that nobody is trained on; the scored rows have no part in it. These are more labels than a user with so few "
+        "has, the same for all"
     )
     own = (
-        f"{SetFit.name} has the defaults of its library: one epoch over all pairs, body learning rate 2e-5; where that "
-        f"would be more than {MOST_PAIRS:,} pairs, {PAPER_ITERATIONS} a row and sort as in its paper"
+        f"{SetFit.name} has the defaults of its library but for the learning rate of its body: one epoch over all "
+        f"pairs; where that would be more than {MOST_PAIRS:,} pairs, {PAPER_ITERATIONS} a row and sort as in its paper"
     )
     seconds = (
         "training s: mean seconds a run, from opening the model to the last step; no scoring, no search. reading s: "
@@ -177,7 +177,7 @@ def table_cells(result: Mapping[str, Any]) -> list[list[str]]:
     for row in result["rows"]:
         test = tests.get((row["task"], row["metric"], row["method"]), {})
         chosen = row["setting"]
-        setting = f"{chosen['learning_rate']:.0e}, {chosen['epochs']} epochs" if chosen else "its own"
+        setting = f"{chosen['learning_rate']:.0e}, {chosen['epochs']} epochs"
         parts = (row["training"], row["reading"])
         seconds = [*(f"{part['wall']:.1f}" for part in parts), " + ".join(f"{part['cpu']:.1f}" for part in parts)]
         place = f"{row['task']} ({row['rows']:,})"

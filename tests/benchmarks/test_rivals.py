@@ -148,7 +148,7 @@ def test_every_competitor_gets_the_very_same_rows(
         if name == "setfit":
             fake: dict[str, Any] = {}
             monkeypatch.setitem(sys.modules, "setfit", fake_setfit(fake))
-            outcome = competitor.run(data, str(bert_folder), None, 0)
+            outcome = competitor.run(data, str(bert_folder), SETTING, 0)
             assert fake["train"].to_dict() == data.splits["train"].to_dict()
             assert fake[SCORED] == data.splits[SCORED]["text"][:]
             assert outcome.score == np.mean(data.splits[SCORED]["label"][:])
@@ -182,10 +182,11 @@ def test_setfit_draws_pairs_only_where_there_are_too_many(monkeypatch: pytest.Mo
     data = task_rows("sst2").drawn(FEW, 0)
     given: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "setfit", fake_setfit(given))
-    SetFit().run(data, str(bert_folder), None, 0)
+    SetFit().run(data, str(bert_folder), SETTING, 0)
     assert given["arguments"]["num_iterations"] is None
+    assert given["arguments"]["body_learning_rate"] == SETTING.learning_rate
     monkeypatch.setattr(set_fit, "MOST_PAIRS", all_pairs(data.splits["train"]["label"][:]) - 1)
-    SetFit().run(data, str(bert_folder), None, 0)
+    SetFit().run(data, str(bert_folder), SETTING, 0)
     assert given["arguments"]["num_iterations"] == 20
 
 
@@ -208,8 +209,7 @@ class Scripted(Competitor):
     def identity(self) -> Any:
         return self.name
 
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
-        assert setting is not None
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
         self.ran.append((setting, seed))
         score = self.held_out[setting.learning_rate, setting.epochs]
         choosing = len(data.splits[SCORED]) == self.held_out_rows
@@ -250,7 +250,7 @@ def test_a_table_of_a_study(study: Study, tmp_path: Path) -> None:
     assert [row["method"] for row in result["rows"]] == ["trainer", "other", "setfit", "trainer", "other"]
     assert first["scores"] == [25.0, 25.0]
     assert first["setting"] == {"learning_rate": 0.2, "epochs": 1}
-    assert setfit["setting"] is None
+    assert setfit["setting"] == {"learning_rate": 0.1, "epochs": 1}  # its own number of epochs
     assert first["rows"] == 8
     assert (first["training"], first["seconds"]) == ({"wall": 2.5, "cpu": 1.0}, 5.0)
     assert first["reading"] == {"wall": 0.0, "cpu": 0.0}
@@ -260,7 +260,7 @@ def test_a_table_of_a_study(study: Study, tmp_path: Path) -> None:
     assert against["sst2, 4 a class", "other"]["against"] == "trainer"
     # Tasks are averaged, not the sizes of one.
     assert [(gain["method"], gain["tasks"]) for gain in result["averages"]] == [("4 a class: other", 2)]
-    assert len(result["trials"]) == 16
+    assert len(result["trials"]) == 16 + 2
     assert [refused["task"] for refused in result["refused"]] == ["mrpc, 4 a class"]
     lines = table_cells(result)
     assert [line[:2] + line[3:4] for line in lines if "apply" in line[3]] == [
@@ -278,8 +278,8 @@ class SetFitThatIsThere(SetFit):
     def identity(self) -> Any:
         return "setfit"
 
-    def run(self, data: TaskData, backbone: str, setting: Setting | None, seed: int) -> Outcome:
-        assert setting is None
+    def run(self, data: TaskData, backbone: str, setting: Setting, seed: int) -> Outcome:
+        assert setting.epochs == 1
         return Outcome(0.5, Seconds(1.0, 1.0))
 
 

@@ -44,7 +44,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def fresh(grid: Grid, **changes: Any) -> Grid:
     """The same grid as another process has it."""
-    return replace(grid, notes=[], used={}, made={"runs": [], "searches": []}, _processors={}, _loaded={}, **changes)
+    empty: dict[str, Any] = {"notes": [], "used": {}, "made": {"runs": [], "searches": []}, "machines": []}
+    return replace(grid, **empty, _processors={}, _loaded={}, _backbones={}, **changes)
 
 
 def names(grid: Grid, **changes: Any) -> list[str]:
@@ -225,7 +226,9 @@ def test_cells_are_plain_json(grid):
     assert cell.attempt(progress=False)
     found = json.loads(cell.file.read_text())
     assert set(found) == {"scores", "seconds", "weights", "e_steps", "made"}
-    assert set(found["made"]) == {"source", "versions", "date"} and found["made"]["source"] == source_digest()
+    assert (
+        set(found["made"]) == {"source", "versions", "machine", "date"} and found["made"]["source"] == source_digest()
+    )
     found["scores"]["validation"] = 0.123
     cell.file.write_text(json.dumps(found))
     assert cell.read() == found
@@ -253,6 +256,40 @@ def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained):
     taken.rows()
     assert notes_of([taken])[-1] == "1 of 2 runs are of another revision: torch 1.0, 2020-02-02"
     assert trained == [0]
+
+
+def test_a_cell_of_another_machine_counts_and_is_told(grid, trained):
+    grid = replace(grid, runs=grid.runs[:1])
+    first, second = (cell.file for cell in grid.plan() if cell.attempt(progress=False))
+    for file, change in ((first, {"machine": "an abacus"}), (second, {})):
+        cell = json.loads(file.read_text())
+        del cell["made"]["machine"]
+        cell["made"] |= change
+        file.write_text(json.dumps(cell))
+    trained.clear()
+    taken = fresh(grid)
+    taken.rows()
+    assert notes_of([taken])[-2:] == [
+        "1 of 2 runs were made on another machine: an abacus",
+        "1 of 2 runs were made on another machine: one that was not noted",
+    ]
+    assert trained == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runs": ["text", "macsc,heads=5"]}, "method macsc: .*choose other options"),
+        ({"backbone": "nope/nope"}, "backbone nope/nope: "),
+        ({"runs": ["text,prompt=true"], "tasks": ["tiny", "stsb"]}, r"run text\(prompt=true\): .*stsb has none"),
+    ],
+)
+def test_what_cannot_be_run_shows_before_anything_is_trained(grid, trained, changes, message):
+    if "runs" in changes:
+        changes = {**changes, "runs": [Run.parse(text, grid.runs[1].towers) for text in changes["runs"]]}
+    with pytest.raises(PolysenseError, match=message):
+        fresh(grid, **changes).rows()
+    assert trained == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": {}, "seconds": 1}', '{"scores": 1}'])

@@ -214,7 +214,9 @@ def test_a_table_at_small_scale(reproduced, tmp_path, clip_folder):
 
     lines = [dict(zip(HEADS, cells, strict=False)) for cells in table_lines(reproduced)]
     assert [line["column"] for line in lines] == [
-        title for title in ("average", "Tests", "Tests again", "Colours, 5%", "Missing") for _ in range(4)
+        title
+        for title in ("average", "Tests (16 rows)", "Tests again (16 rows)", "Colours, 5% (8 rows)", "Missing")
+        for _ in range(4)
     ]
     tests = {line["line"]: line for line in lines[4:8]}
     assert tests["+None"]["paper"] == "11.5 (BERT-base), 21 (RoBERTa-base)"
@@ -237,6 +239,16 @@ def test_a_table_at_small_scale(reproduced, tmp_path, clip_folder):
     console = Console(width=220, record=True, file=(tmp_path / "shown").open("w"))
     console.print(rich_reproduced(reproduced))
     assert "11.5 (BERT-base), 21 (RoBERTa-base)" in console.export_text()
+
+
+def test_a_part_of_a_table(entry, tmp_path, tiny, monkeypatch, cli):
+    monkeypatch.setattr("polysense.experiments.grid.fine_tune", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(PolysenseError, match=r"nothing of it can be run here: not run: Tests and .*: not asked for"):
+        reproduce_small(entry, "x", tasks=["missing"], cells=tmp_path, small=lambda _: SmallTask(16, 8))
+    error = cli("reproduce", "macsc-table5", "--task", "sst2", "--output", tmp_path / "x.json").error
+    assert error == "macsc-table5 has no task 'sst2': one of squad_v1, squad_v2"
+    error = cli("reproduce", "macsc-table5", "--scale", "paper", "--task", "squad_v1").error
+    assert "--task is for a table at small scale" in error
 
 
 def test_a_table_goes_on_where_it_stopped(reproduced, entry, tmp_path, tiny, monkeypatch):
@@ -291,7 +303,7 @@ def test_where_nothing_writes_a_backbone_is_made_of_the_task(tmp_path, monkeypat
     assert plan(tmp_path / "one") == (made, name) and weights.stat().st_mtime_ns == written
     mine = shutil.copytree(made, tmp_path / "mine")
     assert plan(tmp_path / "one", backbone=str(mine)) == (str(mine), name)
-    (mine / "config.json").write_text("{}")
+    (mine / "notes.txt").write_text("trained further")
     assert plan(tmp_path / "one", backbone=str(mine))[1] != name
 
 
@@ -344,7 +356,8 @@ def test_a_line_without_training(tmp_path, tiny, monkeypatch):
         "probe --tower image", [25.0] if split == "memory_color" else [50.0], split
     )  # fmt: skip
     assert row["seeds"] == [] and row["std"] is None
-    line = dict(zip(HEADS, next(cells for cells in table_lines(made) if cells[:2] == ("Colour", "CLIP")), strict=False))
+    found = next(cells for cells in table_lines(made) if cells[:2] == ("Colour (8 rows)", "CLIP"))
+    line = dict(zip(HEADS, found, strict=False))
     assert line["here"] == f"{row['mean']:.1f}" and line["against text"] == line["p"] == ""
     assert not [test for test in made["tests"] if "probe" in test["method"]]
     assert row["baseline"] and "coda, CLIP: two words are unknown" in made["notes"]

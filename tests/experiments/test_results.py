@@ -145,3 +145,10 @@ def test_the_average_stands_before_the_table():
 @pytest.mark.parametrize(("metric", "said"), [("cider", True), ("accuracy", False)])
 def test_ciders_unit_is_said(metric, said):
     assert ("CIDEr is printed times 10" in markdown_table(results_of([row("text", [1.0], metric=metric)], "x"))) is said
+
+
+@pytest.mark.parametrize(("methods", "told"), [(9, ""), (20, "20 comparisons, p uncorrected: 1.0 below 0.05")])
+def test_many_comparisons_are_told_of(methods, told):
+    rows = [row("text", [50.0, 60.0]), *(row(f"m{i}", [51.0, 61.5]) for i in range(methods))]
+    page = markdown_table(results_of(rows, "x"))
+    assert ("comparisons" in page) is bool(told) and told in page

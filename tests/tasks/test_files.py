@@ -98,10 +98,10 @@ def test_files_that_are_not_there(write, fails, tmp_path):
 
 def test_scoring_a_saved_model(write, fails):
     path = write("a.csv", "text,label\na,yes\nb,no\n")
-    assert load_labelled(path, ["text"], "label", "classification", ["yes", "no"])["label"][:] == [0, 1]
+    assert load_labelled(path, ["text"], "label", "classification", ["yes", "no"])[0]["label"][:] == [0, 1]
     indices = write("b.csv", "text,label\na,1\nb,0\n")
-    assert load_labelled(indices, ["text"], "label", "classification", ["yes", "no"])["label"][:] == [1, 0]
-    assert load_labelled(indices, ["text"], "label", "regression")["label"][:] == [1.0, 0.0]
+    assert load_labelled(indices, ["text"], "label", "classification", ["yes", "no"])[0]["label"][:] == [1, 0]
+    assert load_labelled(indices, ["text"], "label", "regression")[0]["label"][:] == [1.0, 0.0]
     fails(["unknown label 'yes'"], load_labelled, path, ["text"], "label", "classification", ["a", "b"])
     fails(["label_names"], load_labelled, path, ["text"], "label", "classification")
 

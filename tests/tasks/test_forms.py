@@ -138,7 +138,7 @@ def test_files_to_predict_on(write: Write) -> None:
 
 def test_files_to_score_on(write: Write) -> None:
     for kind, made in FORMS.items():
-        rows = load_labelled(write(f"{kind}.jsonl", made(4)), ["text"], "label", kind)  # type: ignore[arg-type]
+        rows, _ = load_labelled(write(f"{kind}.jsonl", made(4)), ["text"], "label", kind)  # type: ignore[arg-type]
         assert len(rows) == (2 if kind == "generation" else 4)
     bare = write("bare.jsonl", [{"question": "who", "context": "the dog", "answers": None}])
     with pytest.raises(PolysenseError, match=r"bare.jsonl, column 'answers': all are missing, so there is nothing"):

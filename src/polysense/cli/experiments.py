@@ -119,6 +119,7 @@ def reproduce(
         typer.Option(help="small: computed here; paper: the commands for the papers' models, as a script."),
     ] = "small",
     output: Annotated[Path | None, typer.Option(help="The JSON file (small) or the script (paper).")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Small: only the columns of this task. Repeatable.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs a cell of the table; else 3 (small) or 5.")] = None,
     workers: Workers = 1,
     backbone: Annotated[str, typer.Option(help="Of the small scale: minilm, a hub id or a folder.")] = "minilm",
@@ -154,7 +155,7 @@ def reproduce(
         file = output or Path(f"build/reproduce/{name}.json")
         check_output(file)
         result = reproduce_small(
-            entry, _command(), seeds=times, workers=workers, backbone=backbone, cells=cells,
+            entry, _command(), tasks=task or (), seeds=times, workers=workers, backbone=backbone, cells=cells,
             store=chosen_store(store, no_store), accept_older=accept_older,
         )  # fmt: skip
         save_results(file, result, markdown_reproduced(result))
@@ -173,6 +174,8 @@ def reproduce(
         console.print(f"[dim]the numbers are in {escape(result['file'])}")
 
     if scale == "paper" or not entry.columns:
+        if task:
+            raise PolysenseError("--task is for a table at small scale: take the others out of the script")
         report(write_script, show_script, as_json)
     else:
         report(compute, show_table, as_json)

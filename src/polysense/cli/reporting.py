@@ -31,7 +31,7 @@ def report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], C
 
 
 def score_table(console: Console, title: str, results: dict[str, Any]) -> None:
-    """A row a split, a column a metric: in points of 100, CIDEr as it is."""
+    """A row a split, a column a metric, in points of 100, CIDEr as it is; and what has to be said of the data."""
     table = Table("split", "rows", *results["metrics"], title=escape(title))
     several = len(results["metrics"]) > 1
     for split in dict.fromkeys(name.split("/")[0] if several else name for name in results["scores"]):
@@ -39,3 +39,5 @@ def score_table(console: Console, title: str, results: dict[str, Any]) -> None:
         shown = [f"{results['scores'][name] * (1 if m == 'cider' else 100):.1f}" for m, name in names.items()]
         table.add_row(escape(split), str(results["rows"][split]), *shown)
     console.print(table)
+    for note in results["notes"]:
+        console.print(f"[dim]{escape(note)}")

@@ -1,7 +1,8 @@
 """Finished runs, and searches, on disk: what each gave, and by which code; and who computes which.
 
 A cell's name says what was asked (method, towers, settings, data); the file says what answered it: a digest of the
-code, the versions of libraries, the date. So a grid can be carried over a change of the code, if somebody says so.
+code, the versions of libraries, the machine, the date. So a grid can be carried over a change of the code, if
+somebody says so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from filelock import FileLock, Timeout
 
 import polysense
 from polysense.errors import PolysenseError
+from polysense.experiments.machine import machine
 from polysense.folder import write_whole
 from polysense.training.train import versions
 
@@ -64,8 +66,8 @@ def maker() -> str:
 
 def write_cell(file: Path, cell: Mapping[str, Any]) -> None:
     """Write a cell, a run's or a search's, whole, with what it was made by."""
-    made = {"source": source_digest(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
-    write_whole(file, json.dumps({**cell, MADE: made}))
+    made = {"source": source_digest(), "versions": versions(), "machine": machine()}
+    write_whole(file, json.dumps({**cell, MADE: {**made, "date": datetime.now(UTC).date().isoformat()}}))
 
 
 def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] = RUN) -> dict[str, Any] | None:
@@ -96,7 +98,8 @@ def revision(cell: Mapping[str, Any]) -> str | None:
         return "unknown code"
     before, now = made.get("versions", {}), versions()
     # The package's own version says less than the digest of its code.
-    other = [f"{name} {before.get(name)}" for name in now if name != "polysense" and before.get(name) != now[name]]
+    libraries = [name for name in now if name != "polysense" and name in before]
+    other = [f"{name} {before[name]}" for name in libraries if before[name] != now[name]]
     if made.get("source") != source_digest():
         other.insert(0, f"code {made.get('source')}")
     return f"{', '.join(other)}, {made.get('date')}" if other else None
@@ -110,6 +113,18 @@ def older(what: str, made: Sequence[str | None]) -> list[str]:
     """
     counts = Counter(filter(None, made))
     return [f"{count} of {len(made)} {what} are of another revision: {which}" for which, count in counts.items()]
+
+
+def elsewhere(cell: Mapping[str, Any]) -> str | None:
+    """The machine that a cell was made on, where it is not this one."""
+    of_cell: str = cell.get(MADE, {}).get("machine", "one that was not noted")
+    return of_cell if of_cell != machine() else None
+
+
+def on_others(what: str, machines: Sequence[str | None]) -> list[str]:
+    """Notes on cells of other machines, from what `elsewhere` says of all; as `older`."""
+    counts, total = Counter(filter(None, machines)), len(machines)
+    return [f"{count} of {total} {what} were made on another machine: {which}" for which, count in counts.items()]
 
 
 def finished(file: Path, fields: Mapping[str, Any] = RUN) -> dict[str, Any]:

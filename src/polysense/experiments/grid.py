@@ -16,23 +16,24 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
+from transformers import PreTrainedConfig
 
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.experiments.cells import compute_once, finished, older, revision
+from polysense.experiments.cells import compute_once, elsewhere, finished, older, on_others, revision
 from polysense.experiments.results import Row, in_points
 from polysense.experiments.runs import Run
 from polysense.experiments.tuning import Tuning
 from polysense.experiments.workers import complete
 from polysense.folder import file_digest
-from polysense.models import PolysensePreTrainedModel, PolysenseProcessor
+from polysense.models import MODELS, PolysensePreTrainedModel, PolysenseProcessor
 from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
-from polysense.tasks import TaskData, get_task
+from polysense.tasks import Kind, TaskData, get_task
 from polysense.tasks.prompts import prompted
 from polysense.training.e_step import e_step_history
-from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune, score_splits
+from polysense.training.fine_tune import PolysenseTrainer, build_processor, check_method, fine_tune, score_splits
 from polysense.training.sampling import sample_rows
 from polysense.training.settings import TrainingSettings
 
@@ -63,6 +64,7 @@ class Grid:
         notes: what the tasks say of their data, filled by `collect`.
         used: the settings by task, all but the seed, filled by `collect`.
         made: what `cells.revision` says of the runs and of the searches, filled by `collect`.
+        machines: what `cells.elsewhere` says of the runs, likewise.
     """
 
     runs: Sequence[Run]
@@ -82,12 +84,14 @@ class Grid:
     notes: list[str] = field(default_factory=list)
     used: dict[str, Any] = field(default_factory=dict)
     made: dict[str, list[str | None]] = field(default_factory=lambda: {"runs": [], "searches": []})
+    machines: list[str | None] = field(default_factory=list)
     _processors: dict[str, PolysenseProcessor] = field(default_factory=dict, repr=False)
     _loaded: dict[str, TaskData] = field(default_factory=dict, repr=False)
+    _backbones: dict[Kind, PreTrainedConfig] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """For a worker: what it loads anew stays behind."""
-        return {**self.__dict__, "_processors": {}, "_loaded": {}}
+        return {**self.__dict__, "_processors": {}, "_loaded": {}, "_backbones": {}}
 
     def rows(self, workers: int = 1) -> list[Row]:
         """Run what has not been run yet, and return one row a task, test split, metric and method."""
@@ -112,12 +116,13 @@ class Grid:
         """All cells, task by task.
 
         Raises:
-            PolysenseError: a task, a setting or a tower is wrong, before hours of work.
+            PolysenseError: a task, a setting, a tower, a method or the backbone is wrong, before hours of work.
         """
         self._check()
         tuned = {(tuning.cell.task, tuning.cell.run.name): tuning.run() for tuning in self.tunings()}
         cells = []
         digests: dict[str, str] = {}
+        widths: dict[str, int] = {}
         for name in self.tasks:
             data = self.data(name)
             self.sample(data, 0)
@@ -126,7 +131,10 @@ class Grid:
                 run = tuned.get((name, asked.name), asked)
                 for spec in run.towers.values():
                     if spec not in digests:
-                        digests[spec] = open_source(spec, self._settings(name, run, 0).reading(), False).fingerprint
+                        source = open_source(spec, self._settings(name, run, 0).reading(), False)
+                        digests[spec], widths[spec] = source.fingerprint, source.width
+                own = {modality: widths[spec] for modality, spec in run.towers.items()}
+                check_method(run.method, self._backbone_config(data.kind), own)
                 for seed in self.seeds:
                     key = self.key(name, run, seed, contents, digests)
                     cells.append(Cell(self, name, run, seed, self.cells / f"{key}.json"))
@@ -147,6 +155,11 @@ class Grid:
         for task in map(get_task, self.tasks):
             for run in self.runs:
                 TrainingSettings.for_task(task.defaults, **{**self.settings, **run.settings})
+                if not run.applies(task):
+                    raise PolysenseError(
+                        f"run {run.name}: prompts are statements of classes, and {task.name} has none; compare it on "
+                        "other tasks, or without this run"
+                    )
 
     def data(self, task: str) -> TaskData:
         """A task's data, with the splits and the rows of them that are scored."""
@@ -183,10 +196,17 @@ class Grid:
             for run in self.runs:
                 found = [cell.read() for cell in cells if (cell.task, cell.run.name) == (name, run.name)]
                 self.made["runs"] += map(revision, found)
+                self.machines += map(elsewhere, found)
                 rows += self._rows_of(data, run, found)
         for tuning in self.tunings():
-            self.used[tuning.cell.task].setdefault("search", {})[tuning.cell.run.name] = tuning.read()
-            self.made["searches"].append(revision(tuning.read()))
+            settled, (task, method) = tuning.read(), (tuning.cell.task, tuning.cell.run.name)
+            self.used[task].setdefault("search", {})[method] = settled
+            self.made["searches"].append(revision(settled))
+            seen = "; the scores of that split are not held out" if "validation split" in settled["rows"] else ""
+            self.notes.append(
+                f"{task}, {method}: settings were chosen by a search of {len(settled['trials'])} trials, scored on "
+                f"{settled['rows']}{seen}"
+            )
         return rows
 
     def train(self, data: TaskData, run: Run, settings: TrainingSettings, progress: bool = True) -> Trained:
@@ -250,6 +270,11 @@ class Grid:
         files = sorted(file for file in folder.iterdir() if file.is_file())
         return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 
+    def _backbone_config(self, kind: Kind) -> PreTrainedConfig:
+        if kind not in self._backbones:
+            self._backbones[kind] = MODELS[kind].load_backbone(self.backbone)[0].config
+        return self._backbones[kind]
+
     def _settings(self, task: str, run: Run, seed: int) -> TrainingSettings:
         given = {**self.settings, **run.settings, "seed": seed}
         return TrainingSettings.for_task(get_task(task).defaults, **given)
@@ -291,7 +316,7 @@ def notes_of(grids: Sequence[Grid]) -> list[str]:
     notes = [note for grid in grids for note in grid.notes]
     for what in ("runs", "searches"):
         notes += older(what, [made for grid in grids for made in grid.made[what]])
-    return notes
+    return notes + on_others("runs", [machine for grid in grids for machine in grid.machines])
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.markup import escape
 from rich.table import Table
 
+from polysense.experiments.machine import machine
 from polysense.experiments.statistics import Difference, mean_and_std, mean_over_tasks, paired_test
 from polysense.folder import write_json, write_whole
 from polysense.training.train import versions
+
+_MANY_TESTS = 10
+"""From here on a page says how many small p are expected by chance."""
 
 REFERENCE = "text"
 """The method that others are held against."""
@@ -137,17 +138,6 @@ def average_gains(rows: Sequence[Row], reference: str = REFERENCE) -> list[dict[
     return [gain for gain in gains if gain is not None and gain["tasks"] > 1]
 
 
-def machine() -> str:
-    """The machine that made a number, in words."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{name}, {os.cpu_count()} cores, {accelerator}"
-
-
 def results_of(
     rows: Sequence[Row], command: str, notes: Sequence[str] = (), settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -185,6 +175,10 @@ def page_of(result: Mapping[str, Any], table: Sequence[str]) -> str:
         lines[-1] += " CIDEr is printed times 10."
     for gain in result["averages"]:
         lines += ["", average_line(gain)]
+    told = [test for test in result["tests"] if test["p"] is not None]
+    if len(told) >= _MANY_TESTS:
+        by_chance = f"{0.05 * len(told):.1f} below 0.05 are to be expected by chance"
+        lines += ["", f"{len(told)} comparisons, p uncorrected: {by_chance}."]
     lines += ["", *table]
     lines += ["", *(f"- {note}" for note in result["notes"])] if result["notes"] else []
     return "\n".join(lines) + "\n"

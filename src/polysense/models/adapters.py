@@ -260,11 +260,15 @@ class AdapterMixin:
         """
         model_class = cast("Any", cls)
         hub = {name: kwargs[name] for name in _HUB_OPTIONS if name in kwargs}
+        load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)
-        load = cast("Any", super()).from_pretrained
         if config.adapter is None or "state_dict" in kwargs:
-            return load(source, *args, config=config, **kwargs)
+            return load(source, *args, config=given, **kwargs)
+        # As Hugging Face does with what is named like a field of the configuration; the type of numbers is the model's.
+        fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in ("dtype", "torch_dtype")}
+        config, others = model_class.config_class.from_dict(config.to_dict(), return_unused_kwargs=True, **fields)
+        kwargs.update(others)
         base, _ = model_class.load_backbone(config.adapter["base"]["source"])
         if weights_digest(base) != config.adapter["base"]["sha256"]:
             raise PolysenseError(
@@ -280,6 +284,7 @@ class AdapterMixin:
                 f"{source}: its {SAFE_WEIGHTS_NAME} is not whole ({odd[0]} is missing or unknown); copy the folder "
                 "again"
             )
+        model.to(model.dtype)  # PEFT's own layers are in float32, whatever the others are
         model.name_or_path = str(source)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in model._keys_to_ignore_on_save)

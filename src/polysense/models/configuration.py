@@ -72,6 +72,7 @@ class PolysenseConfig(PretrainedConfig):
 
     def backbone_config(self) -> PretrainedConfig:
         settings = dict(self.backbone)
+        settings.pop("dtype", None)  # the whole model is of one, which its loading decides
         return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
     def method_config(self) -> MethodConfig:

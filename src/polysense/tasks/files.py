@@ -114,7 +114,7 @@ def load_labelled(
     label_column: str,
     kind: Kind,
     label_names: Sequence[str] | None = None,
-) -> Dataset:
+) -> tuple[Dataset, tuple[str, ...]]:
     """One labelled file, to score a saved model on.
 
     Args:
@@ -126,7 +126,8 @@ def load_labelled(
             where neither the model's names nor the file's labels are names of that list.
 
     Returns:
-        Columns "text", "text_pair" (for two text columns) and "label"; of the other kinds as `TaskData` has them.
+        Columns "text", "text_pair" (for two text columns) and "label"; of the other kinds as `TaskData` has them. And
+        what has to be said of them, answers that are not in their contexts, say.
 
     Raises:
         PolysenseError: as `load_files`; or a label that the model does not know; or classification without names.
@@ -134,11 +135,12 @@ def load_labelled(
     columns = _check_columns(text_columns, label_column)
     if kind in FORMS:
         _check_form(kind, columns, label_column)
-        return FORMS[kind].scored(read_own(file))[0]
+        rows, notes = FORMS[kind].scored(read_own(file))
+        return rows, tuple(notes)
     if kind == "classification" and not label_names:
         raise PolysenseError(f"{file}: the model's class names are needed to read class labels; give label_names")
     names = tuple(label_names or ()) if kind == "classification" else None
-    return _labelled(read_table(file), columns, label_column, names, by_index=True)
+    return _labelled(read_table(file), columns, label_column, names, by_index=True), ()
 
 
 def read_texts(file: Path | str, text_columns: Sequence[str] = (TEXT,), kind: Kind | None = None) -> Dataset:

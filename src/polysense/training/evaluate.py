@@ -40,7 +40,8 @@ def evaluate(
         file: the user's own rows with labels, in the form that such a model is trained on; classes must be the model's.
 
     Returns:
-        {"model", "data", "metric", "scores": {split: 0 to 1}, "rows": {split: count}}.
+        {"model", "data", "metric", "metrics", "scores": {split: 0 to 1}, "rows": {split: count}, "notes": what has to
+        be said of the data}.
 
     Raises:
         PolysenseError: neither or both of task and file are given, a split of a file is, the split has no labels, or
@@ -69,6 +70,7 @@ def evaluate(
         "metrics": list(data.metrics),
         "scores": scores,
         "rows": {name: len(rows) for name, rows in splits.items()},
+        "notes": list(data.notes),
     }
 
 
@@ -107,9 +109,9 @@ def _of_file(predictor: Predictor, model: str, file: Path, text_columns: list[st
     """A file as the data of a task with one split, called like the file."""
     names, prompt = predictor.label_names, predictor.prompt
     kind: Kind = predictor.kind if prompt is None else "classification"
-    rows = load_labelled(file, text_columns, label_column, kind, names)
+    rows, notes = load_labelled(file, text_columns, label_column, kind, names)
     has_pair = "text_pair" in rows.column_names
-    data = TaskData(file.name, kind, {file.name: rows}, names, METRICS_OF[kind], has_pair)
+    data = TaskData(file.name, kind, {file.name: rows}, names, METRICS_OF[kind], has_pair, notes)
     if prompt is None:
         return data
     if prompt.has_pair != has_pair:

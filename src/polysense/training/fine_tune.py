@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedConfig, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
@@ -137,9 +138,31 @@ def build_model(
         adapter=adapter.to_dict() if adapter else None,
         **problem.label_settings(data),
     )
-    try:
+    with _fitting(method):
         return MODELS[data.kind].from_backbone(backbone, config)
-    except ValueError as error:  # the method's layers do not fit the backbone's width
+
+
+def check_method(method: MethodConfig, backbone: PreTrainedConfig, widths: Mapping[str, int]) -> None:
+    """Whether the method's layers fit a backbone, before any training.
+
+    Args:
+        backbone: its configuration.
+        widths: d_m of the prototypes.
+
+    Raises:
+        PolysenseError: they do not.
+    """
+    config = PolysenseConfig(method=method.to_dict(), backbone=backbone.to_dict(), widths=widths)
+    with _fitting(method):
+        method.build_interaction(config.sizes())
+
+
+@contextmanager
+def _fitting(method: MethodConfig) -> Iterator[None]:
+    """What a method's options and a backbone's width have against each other, in a line."""
+    try:
+        yield
+    except ValueError as error:
         raise PolysenseError(f"method {method.name}: {error}; choose other options") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import logging
 import platform
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_TOWERS = ("image",)
 WEIGHTS_FIGURE = "weights.png"
+
+_LIBRARIES = ("accelerate", "tokenizers", "spacy", "torch-geometric", "peft", "pycocoevalcap")
+"""Whose versions a number may depend on."""
 
 
 def load_data(
@@ -241,10 +245,17 @@ def rows_digest(data: TaskData) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What a number was made with."""
+    """What a number was made with; of other libraries those that are installed."""
+    others = {}
+    for name in _LIBRARIES:
+        try:
+            others[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
     return {
         "polysense": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        **others,
     }

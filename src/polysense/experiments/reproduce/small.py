@@ -40,6 +40,7 @@ def reproduce_small(
     entry: Entry,
     command: str,
     *,
+    tasks: Sequence[str] = (),
     seeds: int = SMALL_SEEDS,
     workers: int = 1,
     backbone: str = EMBEDDED,
@@ -53,6 +54,7 @@ def reproduce_small(
     Args:
         entry: of the catalogue.
         command: that asked for it.
+        tasks: only the columns of these; else all.
         seeds: runs a cell of the table, seeds 0, 1, ...
         workers: processes.
         backbone: name, hub id or folder.
@@ -67,7 +69,7 @@ def reproduce_small(
         (numbers by backbone) and "note".
 
     Raises:
-        PolysenseError: the table has no runs, nothing of it can be run here, or a run fails.
+        PolysenseError: the table has no runs or not those tasks, nothing of it can be run here, or a run fails.
     """
     if not entry.columns:
         raise PolysenseError(f"{entry.id}: made by commands (see `script_of`), not by a comparison")
@@ -76,9 +78,16 @@ def reproduce_small(
     parts: list[_Part] = []
     missing: list[str] = []
     groups = entry.groups()
+    known = dict.fromkeys(task for task, _ in groups)
+    for task in tasks:
+        if task not in known:
+            raise PolysenseError(f"{entry.id} has no task {task!r}: one of {', '.join(known)}")
     for (task, share), columns in groups.items():
-        size = small(task)
         titles = " and ".join(column.title for column in columns)
+        if tasks and task not in tasks:
+            missing.append(f"not run: {titles}: not asked for")
+            continue
+        size = small(task)
         if share is None and size.is_low and any(low for of, low in groups if of == task):
             missing.append(f"not run: {titles}: no more training rows here than the column of fewer has")
             continue

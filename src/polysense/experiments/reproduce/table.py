@@ -42,10 +42,11 @@ def table_lines(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     rows = {(row["task"], row["method"]): row for row in result["rows"]}
     to_text, to_best = tests_by_row(result["tests"]), tests_by_row(result["against_best"])
     gains = {gain["method"]: gain for gain in result["averages"]}
+    shown = {AVERAGE: AVERAGE, **{title: _column(title, result["settings"]) for title in table["columns"]}}
     done = [title for title in table["main"] if any(title == task for task, _ in rows)]
     for place, title in enumerate((AVERAGE, *table["columns"]), start=-1):
         for line in table["lines"]:
-            head = (title, line["label"], "+".join(line["modalities"]))
+            head = (shown[title], line["label"], "+".join(line["modalities"]))
             if title == AVERAGE:
                 found = [rows[column, line["method"]]["mean"] for column in done if (column, line["method"]) in rows]
                 here = f"{fmean(found):.1f}" if found and len(found) == len(done) else _not_run(line)
@@ -59,6 +60,12 @@ def table_lines(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             here = shown_score(row) if row else _not_run(line)
             against = f"{_label(table['lines'], best['against'])}: {shown_difference(best)}" if best else ""
             yield (*head, _paper(line, place), here, shown_difference(test), shown_p(test), against, shown_p(best))
+
+
+def _column(title: str, settings: Mapping[str, Any]) -> str:
+    """A column's title, with the number of training rows where not all were used: it may say another share."""
+    rows = [used["train_rows"] for titles, used in settings.items() if title in titles and "train_rows" in used]
+    return f"{title} ({rows[0]:,} rows)" if rows and rows[0] is not None else title
 
 
 def _paper(line: Mapping[str, Any], place: int) -> str:
