@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
 from torch import distributed as dist
-from torch import multiprocessing
 from torch.utils.data import BatchSampler
 
 from polysense.methods.base import Regulariser, Sizes
@@ -68,7 +67,9 @@ def step(model: Contrasted, rows: slice) -> dict[str, Any]:
     loss = share(torch.tensor(len(labels))) * model(features, silent, labels)
     loss.backward()
     processes = dist.get_world_size() if dist.is_initialized() else 1
-    gradients = {name: (add_up(p.grad) / processes).tolist() for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {
+        name: (add_up(p.grad) / processes).tolist() for name, p in model.named_parameters() if p.grad is not None
+    }
     return {"loss": add_up(loss.detach()).item() / processes, "gradients": gradients}
 
 
@@ -93,7 +94,9 @@ def work(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     found = {
         "steps": {
-            f"{name}, {even}": step(model(), part(rank, even)) for name, model in MODELS.items() for even in (True, False)
+            f"{name}, {even}": step(model(), part(rank, even))
+            for name, model in MODELS.items()
+            for even in (True, False)
         },
         "information": information(rank),
         "objects": gather_objects({"from": rank}),

@@ -21,22 +21,33 @@ pytest_plugins = ("tiny_runs",)
 METHODS = ("macsc", "mase")
 
 
-def train(folder: Path, processes: int, tiny: dict[str, Any], method: str, **more: Any) -> subprocess.CompletedProcess[str]:
+def train(
+    folder: Path, processes: int, tiny: dict[str, Any], method: str, **more: Any
+) -> subprocess.CompletedProcess[str]:
     """26 rows, so that the last global batch of an epoch has two in it."""
     rows = write_rows(folder / "rows.jsonl", text_rows(26))
     # Without dropout, which processes draw apart.
     backbone = save_bert(folder / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     options = {
-        **{"output-dir": folder / f"{method}-{processes}", "train-file": rows, "validation-file": tiny["train_file"]},
-        **{"backbone": backbone, "tower": tiny["towers"][0], "method": method, "epochs": 3, "dropout": 0},
-        **{"batch-size": 8 // processes, "learning-rate": 1e-3, "kind": "classification", **more},
+        "output-dir": folder / f"{method}-{processes}",
+        "train-file": rows,
+        "validation-file": tiny["train_file"],
+        "backbone": backbone,
+        "tower": tiny["towers"][0],
+        "method": method,
+        "epochs": 3,
+        "dropout": 0,
+        "batch-size": 8 // processes,
+        "learning-rate": 1e-3,
+        "kind": "classification",
+        **more,
     }
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     command = [sys.executable, *(launch if processes > 1 else []), "-m", "polysense", "train", "--json"]
     for name, value in options.items():
         command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=200
     )
 
 
@@ -53,6 +64,8 @@ def test_two_processes_train_what_one_does(tmp_path: Path, tiny: dict[str, Any],
     before = load_file(tmp_path / "bert" / "model.safetensors")["embeddings.word_embeddings.weight"]
     assert (weights[0]["backbone.embeddings.word_embeddings.weight"] - before).abs().max() > 1e-3
     for name, weight in weights[0].items():
+        if name.endswith("key.bias"):
+            continue  # attention does not see it: its gradient is rounding, which Adam blows up
         torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-5, msg=name)
     assert two["scores"] == one["scores"]
     assert two["weights"].keys() == one["weights"].keys()

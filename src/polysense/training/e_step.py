@@ -41,8 +41,8 @@ class EStep(TrainerCallback):
 
     The run is cut into `iterations` + 1 M-steps, and an E-step stands between each two: z starts even, and the last one
     is still trained with. Each reads a new sample of the training rows, drawn by the run's seed and the step alone, so
-    that a run which goes on from a checkpoint draws the same; nothing else of the run's random numbers is touched. Several
-    processes share the sample's batches, and all come to the same z.
+    that a run which goes on from a checkpoint draws the same; nothing else of the run's random numbers is touched.
+    Several processes share the sample's batches, and all come to the same z.
 
     Args:
         weighting: the model's combination.
@@ -75,7 +75,7 @@ class EStep(TrainerCallback):
             step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             trained = min(state.num_train_epochs * len(self.rows), state.max_steps * step)
             wanted = weighting.sample * trained / weighting.iterations
-            count = min(len(self.rows), max(self.batch_size, math.ceil(wanted)))
+            count = min(len(self.rows), max(self.batch_size * processes(), math.ceil(wanted)))
             drawn = torch.randperm(len(self.rows), generator=generator)[:count].tolist()
             information = e_step(model, weighting, self._batches(drawn), self.estimate)
             self.log(
