@@ -95,7 +95,7 @@ def test_labels_that_cannot_be_learnt(train, cli, trained, write):
     gone = write([*rows, {"text": "a", "label": ""}])
     has(train("--train-file", gone), "line 25: the label is missing", "drop the rows")
     has(train("--train-file", write([*rows[:1], {"text": "b", "label": "other"}])), "too few rows")
-    has(train("--kind", "regression"), "is not a finite number")
+    has(train("--kind", "regression"), "is not a finite number", "or give --kind classification if these are classes")
 
 
 def test_folders_that_are_no_model(train, cli, tmp_path, trained, bert_folder):
@@ -254,6 +254,18 @@ def test_outputs_that_are_taken(cli, flags, trained, tmp_path, good):
     has(cli("compare", "--output", foreign, "--task", "coda", "--run", "text").error, f"{foreign} is a folder")
     assert file.read_text() == (foreign / "letter").read_text() == "mine"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "foreign", "good"]
+
+
+@pytest.mark.parametrize(
+    "command", ["compare --task coda --run text --tower x", "reproduce macsc-table7 --backbone x", "vl compare {tmp}"]
+)
+@pytest.mark.parametrize("name", ["x.md", "x"])
+def test_numbers_go_to_json_since_their_table_goes_beside_them(cli, tmp_path, command, name):
+    """And that is said before anything is computed."""
+    given = command.format(tmp=tmp_path).split()
+    told = cli(*given, "--output", tmp_path / name, "--cells", tmp_path / "cells").error
+    has(told, f"{name} does not end in .json: give {tmp_path / 'x.json'} as --output")
+    assert not list(tmp_path.iterdir())
 
 
 def test_sources_of_pictures(cli, tmp_path):

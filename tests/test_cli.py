@@ -36,6 +36,7 @@ def test_train_evaluate_predict_in_json(cli, tmp_path, flags, rows_file):
         "metrics": ["accuracy"],
         "scores": {"rows.jsonl": pytest.approx(right)},
         "rows": {"rows.jsonl": 24},
+        "notes": [],
     }
 
     found = cli("predict", model, "--text", "the cat 😀", "--text", "", "--json").json
@@ -69,8 +70,6 @@ def test_predictions_for_a_file(cli, tmp_path, trained, rows_file):
     written = [json.loads(line) for line in output.read_text().splitlines()]
     assert written == found["predictions"]
     assert [row["text"] for row in written] == [row["other"] for row in text_rows()]
-    pairs = cli("predict", trained, "--text", "a", "--text-pair", "b", "--json").json["predictions"]
-    assert [(row["text"], row["text_pair"]) for row in pairs] == [("a", "b")]
     many = write_rows(tmp_path / "many.jsonl", [{"text": f"cat {i}"} for i in range(60)])
     assert "and 10 more" in cli("predict", trained, "--file", many).out
 

@@ -158,7 +158,10 @@ def test_prompts_are_the_models_and_its_predictions_classes(
     by_file = cli("predict", model, "--file", rows_file, "--json").json["predictions"]
     assert [row["prediction"] for row in by_file] == [p.label for p in classes]
     both = cli("predict", model, "--text", "a", "--text-pair", "b").error
-    assert both == "this model reads single texts: leave the second texts out"
+    assert (
+        both
+        == "this model was trained on single texts: leave the second texts out (--text-pair, or --text-column twice)"
+    )
     assert (
         "labels long, short; those of the task tiny are red, yellow" in cli("evaluate", model, "--task", "tiny").error
     )
@@ -192,11 +195,14 @@ def test_prompts_of_pairs_ask_for_both_texts(
     model = prompted_model(task="tiny")
     assert {p.label for p in Predictor.load(model).predict(["a", "b"], ["{} c", "d"])} <= {"red", "yellow"}
     told = cli("predict", model, "--text", "a").error
-    assert told == "this model reads pairs: give the second texts, too (--text-pair)"
+    assert (
+        told
+        == "this model was trained on pairs of texts: give the second texts, too (--text-pair, or --text-column twice)"
+    )
     scores = evaluate(model, "tiny", progress=False)["scores"]
     assert set(scores) == {"validation", "coda_test", "memory_color"}
     told = cli("evaluate", model, "--file", write_rows(model.parent / "x.jsonl", [{"text": "a", "label": "red"}])).error
-    assert "reads pairs: give --text-column twice" in told
+    assert "was trained on pairs of texts: give --text-column twice" in told
 
 
 def test_a_task_without_classes_has_no_prompt(cli: Cli, tmp_path: Path, rows_file: Path, given: list[str]) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.rivals.rows import SIZES
 from benchmarks.rivals.study import CELLS, LEARNING_RATES, Study, competitors
 from benchmarks.rivals.table import markdown_page, results, rich_page
+from polysense.cli.options import check_output
 from polysense.errors import PolysenseError
 from polysense.experiments.results import save_results
 
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
         accept_older=given.accept_older,
     )
     try:
+        check_output(given.output, ".json")
         study.run(given.workers)
         found = results(study, shlex.join(["python", "-m", "benchmarks.rivals", *arguments]))
         save_results(given.output, found, markdown_page(found))

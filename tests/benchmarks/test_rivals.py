@@ -302,6 +302,9 @@ def test_errors_of_the_user_are_one_line(tmp_path: Path, capsys: pytest.CaptureF
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "unknown task 'sst3'" in told
+    assert command.main([*given, "sst2", "--output", str(tmp_path / "rivals.md")]) == 2
+    assert "rivals.md does not end in .json" in capsys.readouterr().err
+    assert not (tmp_path / "cells").exists()
     with pytest.raises(SystemExit):
         command.main([*given, "sst2", "--seeds", "0"])
     assert "--seeds must be 1 or more, not 0" in capsys.readouterr().err

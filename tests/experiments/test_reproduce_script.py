@@ -58,7 +58,7 @@ def test_the_papers_scale_is_a_script_of_single_runs(shell, tmp_path):
 
     done, log = shell(script, PICTURES="my shots", OUT="out put")
     assert done.returncode == 0, done.stderr
-    assert len(log) == runs + 12
+    assert len(log) == runs + 12 + 3
     assert log[0] == [
         "compare", "--task", "squad_v1", "--train-share", "0.05", "--backbone", "bert-base-uncased",
         "--cells", "out put/cells", "--run", "text", "--seeds", "1", "--first-seed", "0",
@@ -67,9 +67,13 @@ def test_the_papers_scale_is_a_script_of_single_runs(shell, tmp_path):
     assert [line[line.index("--first-seed") + 1] for line in log[:runs]] == ["0", "1"] * (runs // 2)
     assert log[2][10] == 'mpb,image="pictures:my shots,encoder=openai/clip-vit-base-patch32"'
     assert Run.parse(log[2][10]).towers == {"image": "pictures:my shots,encoder=openai/clip-vit-base-patch32"}
-    backbones = {line[line.index("--backbone") + 1] for line in log}
+    backbones = {line[line.index("--backbone") + 1] for line in log[:-3]}
     assert backbones == {"bert-base-uncased", "roberta-base", "xlnet-large-cased"}
-    last = log[-1]
+    assert log[-3] == [
+        "reproduce", "macsc-table2", "--collect", "out put", "--base", "BERT-base",
+        "--output", "out put/macsc-table2-bert-base.json",
+    ]  # fmt: skip
+    last = log[-4]
     assert last.count("--run") == 5 and last[-1] == "out put/xlnet-large-cased-squad_v2.json".replace("-cased", "")
     assert last[last.index("--seeds") + 1] == "2"
 

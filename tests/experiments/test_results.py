@@ -20,6 +20,7 @@ from polysense.experiments.results import (
     results_of,
     rich_table,
     save_results,
+    shown_difference,
 )
 
 
@@ -104,6 +105,18 @@ def test_the_average_gain_counts_each_task_once_by_its_first_metric_and_its_test
     assert gain["low"] < 3 < gain["high"] and gain["against"] == "text"
     assert average_gain(rows, "mase") is None
     assert average_gains(rows) == [gain] and average_gains(rows[:2]) == []
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_minus():
+    """Neither do the ends of its interval, in the page or in the terminal."""
+    assert shown_difference({"difference": -0.04, "low": -0.0, "high": 0.04}) == "+0.0 [+0.0, +0.0]"
+    assert shown_difference({"difference": -0.06, "low": None, "high": None}) == "-0.1"
+    result = results_of([row("text", [70.04, 70.0]), row("macsc", [70.0, 70.0])], "x")
+    assert result["tests"][0]["difference"] < 0 and "| +0.0 [" in markdown_table(result)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(rich_table(result, "Points"))
+    shown = console.export_text()
+    assert "+0.0" in shown and "-0.0" not in shown
 
 
 def test_points():

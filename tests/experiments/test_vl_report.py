@@ -71,6 +71,15 @@ def test_a_study_is_saved_with_table_and_curve(tmp_path) -> None:
         assert picture.width > 300
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_minus(tmp_path) -> None:
+    close = [c | {"scores": {"test": {"accuracy": 0.4104}}} if c["start"] == "cmcl" else c for c in CELLS]
+    equal = [c | {"scores": {"test": {"accuracy": 0.41}}} if c["start"] == "cmal" else c for c in close]
+    result = save_study(tmp_path / "s.json", equal, "x", [], {})
+    assert all(test["difference"] < 0 for test in result["tests"] if test["against"] == "cmcl")
+    page = (tmp_path / "s.md").read_text()
+    assert "| +0.0 |" in page and "-0.0" not in page
+
+
 def test_one_share_has_no_curve(tmp_path) -> None:
     save_study(tmp_path / "s.json", [c for c in CELLS if c["share"] in (1, None)], "x", [], {})
     assert not (tmp_path / "s.png").exists()

@@ -33,10 +33,12 @@ def test_json_is_what_predict_says_and_more(cli, trained, tmp_path):
     assert json.loads(json.dumps(found)) == found
 
 
-def test_no_page_and_pairs(cli, trained, tmp_path, monkeypatch):
+def test_no_page(cli, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = cli("explain", trained, "the cat", "--text-pair", "a \0dog", "--no-html", "--json").json
-    assert found["page"] is None and found["texts"] == ["the cat", "a \ufffddog"] and list(tmp_path.iterdir()) == []
+    found = cli("explain", trained, "a \0dog", "--no-html", "--json").json
+    assert found["page"] is None and found["texts"] == ["a \ufffddog"] and list(tmp_path.iterdir()) == []
+    told = cli("explain", trained, "the cat", "--text-pair", "a dog", "--no-html").error
+    assert told == "this model was trained on single texts: leave the second texts out (--text-pair)"
 
 
 def test_bad_input_is_one_line(cli, trained, tmp_path):

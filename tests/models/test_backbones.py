@@ -15,6 +15,7 @@ import polysense
 import tiny_backbones
 import tiny_families
 from polysense.errors import PolysenseError
+from polysense.methods.catalog import METHODS
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
 from polysense.models.backbone import build_backbone, load_backbone, token_states
 from polysense.towers.packed_encoder import usable_length
@@ -57,7 +58,7 @@ def text_model(folder: Path) -> PolysenseForSequenceClassification:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", ["text", "mpb", "macsc", "mase"])
+@pytest.mark.parametrize("method", METHODS)
 def test_train_save_load_predict(
     tmp_path: Path, tiny: dict[str, Any], folder_of: Callable[[str], Path], family: str, method: str
 ) -> None:

@@ -84,6 +84,17 @@ def test_errors_name_the_place(write, fails, content, options, parts):
     fails(parts, load_files, write("mine.csv", content), **{**SINGLE, **options})
 
 
+def test_classes_among_values_are_advised_what_can_be_given(write, fails):
+    """`train` takes --kind; a model that predicts values keeps its kind."""
+    values = write("values.csv", "text,label\n" + "a,0.5\nb,1.5\n" * 10)
+    classes = write("classes.csv", "text,label\na,good\nb,bad\n")
+    fails(
+        ["'good', 'bad' is not a finite", ", or give --kind classification if"], load_files, values, classes, **SINGLE
+    )
+    told = fails(["or give a model trained on classes if"], load_labelled, classes, ["text"], "label", "regression")
+    assert "kind" not in told
+
+
 def test_files_that_are_not_there(write, fails, tmp_path):
     fails(["train_file"], load_files, **SINGLE)
     train = write("mine.csv", ROWS)

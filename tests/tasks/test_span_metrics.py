@@ -5,6 +5,7 @@ import random
 import string
 
 import pytest
+from sklearn.metrics import f1_score
 
 from polysense.tasks import load_task
 from polysense.tasks.span_metrics import best_threshold, exact_match, f1, score_spans
@@ -55,6 +56,16 @@ def test_random_texts():
         assert (exact_match(prediction, answers), pytest.approx(f1(prediction, answers))) == expected, answers
         seen.add((expected[0], 0 < expected[1] < 1))
     assert seen == {(0.0, True), (0.0, False), (1.0, False)}
+
+
+def test_f1_of_different_words_is_scikit_learns():
+    """Of which words of all there are the prediction and the answer have, each once."""
+    generator = random.Random(2)
+    known = ["cat", "dog", "red", "car", "sky", "theatre"]
+    for _ in range(300):
+        said, gold = (generator.sample(known, generator.randint(1, len(known))) for _ in range(2))
+        had = [[word in words for word in known] for words in (gold, said)]
+        assert f1(" ".join(said), [" ".join(gold)]) == pytest.approx(f1_score(*had))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from polysense.errors import PolysenseError
+from polysense.tasks import TaskData
 from polysense.training.evaluate import evaluate
 from polysense.training.predict import Inputs, Predictor, read_inputs
 from polysense.training.train import train
@@ -81,6 +85,66 @@ def test_inputs_come_from_texts_or_a_file(rows_file: Path):
         text, pair, file = arguments
         with pytest.raises(PolysenseError, match="--text"):
             read_inputs(text, pair, file=file)
+
+
+@pytest.fixture
+def of_pairs(tmp_path: Path, tiny: dict[str, Any]) -> Path:
+    """A model that was trained on pairs, with values for labels."""
+    train(tmp_path / "pairs", text_columns=["text", "other"], label_column="value", **tiny)
+    return tmp_path / "pairs"
+
+
+def test_a_model_of_pairs_asks_for_both_texts(cli, of_pairs, rows_file, tiny_task, monkeypatch):
+    """It would answer to single texts all the same, and score them."""
+    needed = "this model was trained on pairs of texts: give the second texts, too (--text-pair"
+    for given in (["--text", "a"], ["--text", "a", "--text", "b"], ["--file", rows_file]):
+        assert cli("predict", of_pairs, *given).error == f"{needed}, or --text-column twice)"
+    assert cli("explain", of_pairs, "a", "--no-html").error == f"{needed})"
+    labelled = ["--file", rows_file, "--label-column", "value"]
+    told = cli("evaluate", of_pairs, *labelled).error
+    assert told == f"{of_pairs} was trained on pairs of texts: give --text-column twice"
+    monkeypatch.setattr(type(tiny_task), "kind", "regression")
+    told = cli("evaluate", of_pairs, "--task", "tiny").error
+    assert told.endswith("on pairs of texts; the task tiny is one of single texts: give a task of pairs of texts")
+    both = ["--text-column", "text", "--text-column", "other", "--json"]
+    assert len(cli("predict", of_pairs, "--file", rows_file, *both).json["predictions"]) == 24
+    assert cli("evaluate", of_pairs, *labelled, *both).json["rows"] == {"rows.jsonl": 24}
+    found = cli("predict", of_pairs, "--text", "a", "--text-pair", "b", "--json").json["predictions"]
+    assert [(row["text"], row["text_pair"]) for row in found] == [("a", "b")]
+    assert cli("explain", of_pairs, "a", "--text-pair", "b", "--no-html", "--json").json["texts"] == ["a", "b"]
+    predictor = Predictor.load(of_pairs)
+    assert predictor.predict([]) == [] and predictor.has_pair is True
+    with pytest.raises(PolysenseError, match="trained on pairs"):
+        predictor.scores(["a"])
+
+
+def test_a_model_of_single_texts_takes_no_pairs(cli, trained, rows_file, tiny_task, monkeypatch):
+    refused = "this model was trained on single texts: leave the second texts out (--text-pair, or --text-column twice)"
+    both = ["--file", rows_file, "--text-column", "text", "--text-column", "other"]
+    for given in (["--text", "a", "--text-pair", "b"], both):
+        assert cli("predict", trained, *given).error == refused
+    assert cli("evaluate", trained, *both).error == f"{trained} was trained on single texts: give --text-column once"
+    load = type(tiny_task).load
+
+    def paired(task: Any, data_dir: Path | None = None) -> TaskData:
+        data = load(task, data_dir)
+        splits = {name: split.add_column("text_pair", split["text"][:]) for name, split in data.splits.items()}
+        return replace(data, splits=splits, label_names=("long", "short"), has_pair=True)
+
+    monkeypatch.setattr(type(tiny_task), "load", paired)
+    told = cli("evaluate", trained, "--task", "tiny").error
+    assert told.endswith("on single texts; the task tiny is one of pairs of texts: give a task of single texts")
+    assert Predictor.load(trained).has_pair is False
+
+
+def test_a_model_of_before_that_says_neither_takes_both(of_pairs):
+    file = of_pairs / "config.json"
+    config = json.loads(file.read_text())
+    assert config.pop("has_pair") is True
+    file.write_text(json.dumps(config))
+    predictor = Predictor.load(of_pairs)
+    assert predictor.has_pair is None
+    assert len(predictor.predict(["a", "b"])) == len(predictor.predict(["a", "b"], ["c", "d"])) == 2
 
 
 def test_a_split_is_of_a_task(trained, rows_file):

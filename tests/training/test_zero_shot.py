@@ -174,6 +174,20 @@ def test_a_tower_is_asked_by_cosine(task, clip_folder):
     assert (found["task"], found["model"]) == ("any", str(clip_folder))
 
 
+def test_a_split_without_some_of_the_classes_says_among_how_many_it_is_asked(task, clip_folder):
+    """A class that no object has can be chosen, wrongly."""
+    things = [NamedObject(name, "a", label) for name, label in (("cat", 0), ("dog", 2), ("banana", 0))]
+    task.objects = lambda _: (
+        {"train": things, "validation": [*things, NamedObject("bird", "a", 1)], "test": things},
+        [],
+    )
+    found = zero_shot_tower(str(clip_folder), "any")
+    assert found["notes"] == ["test: asked among 3 classes, its objects have 2"]
+    chosen = np.zeros((3, 1, 3))
+    chosen[:, :, 1] = 1
+    assert zero_shot._accuracies({"test": things}, chosen)["test"] == 0
+
+
 @pytest.mark.usefixtures("task")
 def test_the_verb(tmp_path):
     app = typer.Typer()

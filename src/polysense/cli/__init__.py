@@ -9,12 +9,13 @@ import typer
 
 from polysense.cli.alignment import align, zero_shot
 from polysense.cli.backbones import new_backbone
-from polysense.cli.experiments import compare, demo, reproduce
+from polysense.cli.experiments import compare, demo
 from polysense.cli.explain import explain
 from polysense.cli.extract import extract
 from polysense.cli.figures import figure_app
 from polysense.cli.models import evaluate, predict
 from polysense.cli.probe import probe
+from polysense.cli.reproduce import reproduce
 from polysense.cli.towers import towers_app
 from polysense.cli.training import merge, train
 from polysense.cli.vision_language import vl_app

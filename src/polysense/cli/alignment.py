@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +14,7 @@ from polysense.cli.options import (
     Json,
     Overwrite,
 )
-from polysense.cli.reporting import report
+from polysense.cli.reporting import command, report
 from polysense.errors import PolysenseError
 
 
@@ -48,8 +46,7 @@ def align(
 
     def work() -> dict[str, Any]:
         settings = AlignmentSettings(**{name: value for name, value in given.items() if value is not None})
-        command = "polysense " + shlex.join(sys.argv[1:])
-        return run(output_dir, source, trunk, settings, modality=modality, command=command, overwrite=overwrite)
+        return run(output_dir, source, trunk, settings, modality=modality, command=command(), overwrite=overwrite)
 
     def show(result: dict[str, Any], console: Console) -> None:
         columns = list(next(iter(result["retrieval"].values())))

@@ -1,12 +1,10 @@
-"""`polysense demo`, `compare` and `reproduce`."""
+"""`polysense demo` and `compare`."""
 
 from __future__ import annotations
 
-import shlex
 import statistics
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,21 +12,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from polysense.cli.options import (
+    AcceptOlder,
+    Cells,
     Json,
     NoStore,
     StoreOption,
+    Workers,
     check_output,
     chosen_store,
     parse_options,
 )
-from polysense.cli.reporting import report
+from polysense.cli.reporting import command, report
 from polysense.errors import PolysenseError
-
-Cells = Annotated[Path, typer.Option(help="Folder of finished runs; several programs may share it.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes, each with its share of the cores.")]
-AcceptOlder = Annotated[
-    bool, typer.Option("--accept-older", help="Take finished runs of other code or versions, and say so.")
-]
 
 
 def demo(
@@ -88,7 +83,7 @@ def compare(
     from polysense.towers.registry import parse_towers
 
     def work() -> dict[str, Any]:
-        check_output(output)
+        check_output(output, ".json")
         towers = parse_towers(tower)
         runs = [Run.parse(text, towers) for text in run]
         settings = parse_options(setting or [], "--setting")
@@ -99,7 +94,7 @@ def compare(
             chosen_store(store, no_store), train_share=train_share, shots=shots, eval_rows=eval_rows,
             accept_older=accept_older, search=search,
         )  # fmt: skip
-        result = results_of(grid.rows(workers), _command(), notes_of([grid]), grid.used)
+        result = results_of(grid.rows(workers), command(), notes_of([grid]), grid.used)
         save_results(output, result, markdown_table(result))
         return {name: result[name] for name in ("averages", "rows", "tests", "against_best")}
 
@@ -110,92 +105,6 @@ def compare(
         console.print(f"[dim]the numbers are in {escape(str(output))}")
 
     report(work, show, as_json)
-
-
-def reproduce(
-    what: Annotated[str, typer.Argument(help="list, or a table or figure of a paper, e.g. macsc-table1.")],
-    scale: Annotated[
-        Literal["small", "paper"],
-        typer.Option(help="small: computed here; paper: the commands for the papers' models, as a script."),
-    ] = "small",
-    output: Annotated[Path | None, typer.Option(help="The JSON file (small) or the script (paper).")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Small: only the columns of this task. Repeatable.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Runs a cell of the table; else 3 (small) or 5.")] = None,
-    workers: Workers = 1,
-    backbone: Annotated[str, typer.Option(help="Of the small scale: minilm, a hub id or a folder.")] = "minilm",
-    cells: Cells = Path("build/cells"),
-    accept_older: AcceptOlder = False,
-    store: StoreOption = None,
-    no_store: NoStore = False,
-    as_json: Json = False,
-) -> None:
-    """Make a table or figure of the papers again: small on this machine, or as commands for the papers' models."""
-    from polysense.experiments.reproduce import SEEDS, get_entry
-    from polysense.experiments.reproduce.script import script_of
-    from polysense.experiments.reproduce.small import reproduce_small
-    from polysense.experiments.reproduce.table import markdown_reproduced, rich_reproduced
-    from polysense.experiments.results import average_line, save_results
-    from polysense.folder import write_whole
-
-    if what == "list":
-        _list_entries(as_json)
-        return
-    entry = get_entry(what)
-    times = seeds or SEEDS[scale]
-    name = f"{entry.id}-{scale}"
-
-    def write_script() -> dict[str, Any]:
-        file = output or Path(f"build/reproduce/{name}.sh")
-        check_output(file)
-        script = script_of(entry, scale, file.name, times)
-        write_whole(file, script)
-        return {"id": entry.id, "scale": scale, "file": str(file), "script": script}
-
-    def compute() -> dict[str, Any]:
-        file = output or Path(f"build/reproduce/{name}.json")
-        check_output(file)
-        result = reproduce_small(
-            entry, _command(), tasks=task or (), seeds=times, workers=workers, backbone=backbone, cells=cells,
-            store=chosen_store(store, no_store), accept_older=accept_older,
-        )  # fmt: skip
-        save_results(file, result, markdown_reproduced(result))
-        return {**result, "file": str(file)}
-
-    def show_script(result: dict[str, Any], console: Console) -> None:
-        typer.echo(result["script"])
-        console.print(f"[dim]nothing was run; the script is {escape(result['file'])}")
-
-    def show_table(result: dict[str, Any], console: Console) -> None:
-        for gain in result["averages"]:
-            console.print(escape(average_line(gain)))
-        console.print(rich_reproduced(result))
-        for note in result["notes"]:
-            console.print(f"[dim]- {escape(note)}")
-        console.print(f"[dim]the numbers are in {escape(result['file'])}")
-
-    if scale == "paper" or not entry.columns:
-        if task:
-            raise PolysenseError("--task is for a table at small scale: take the others out of the script")
-        report(write_script, show_script, as_json)
-    else:
-        report(compute, show_table, as_json)
-
-
-def _list_entries(as_json: bool) -> None:
-    from polysense.experiments.reproduce import describe_entries
-
-    def show(result: dict[str, Any], console: Console) -> None:
-        table = Table("id", "what it is", "small scale", "not here", show_lines=True)
-        for entry in result["entries"]:
-            table.add_row(*(escape(entry[name]) for name in ("id", "title", "small", "left_out")))
-        console.print(table)
-        console.print("[dim]every one can be had as commands for the papers' models: --scale paper")
-
-    report(lambda: {"entries": describe_entries()}, show, as_json)
-
-
-def _command() -> str:
-    return "polysense " + shlex.join(sys.argv[1:])
 
 
 def _spread(shares: list[float]) -> str:

@@ -30,6 +30,11 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder with the task's files
 TextColumns = Annotated[list[str], typer.Option("--text-column", help="Column with the text; twice for pairs.")]
 LabelColumn = Annotated[str, typer.Option(help="Column with the label.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Texts a step.")]
+Cells = Annotated[Path, typer.Option(help="Folder of finished runs; several programs may share it.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes, each with its share of the cores.")]
+AcceptOlder = Annotated[
+    bool, typer.Option("--accept-older", help="Take finished runs of other code or versions, and say so.")
+]
 
 
 def parse_options(assignments: list[str], flag: str = "--option") -> dict[str, Any]:
@@ -50,7 +55,16 @@ def chosen_store(store: Path | None, no_store: bool) -> Store:
     return False if no_store else store
 
 
-def check_output(file: Path | None) -> None:
-    """Before the work, not after it."""
+def check_output(file: Path | None, ending: str = "") -> None:
+    """Before the work, not after it.
+
+    Args:
+        file: --output.
+        ending: that it must have, e.g. ".json" where a page of the same name goes beside it.
+    """
     if file is not None and file.is_dir():
         raise PolysenseError(f"{file} is a folder: give the name of a file as --output")
+    if file is not None and ending not in ("", file.suffix):
+        raise PolysenseError(
+            f"{file} does not end in {ending}: give {file.with_suffix(ending)} as --output; tables go beside it"
+        )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polysense.cli.options import Batch, DataDir, Json
+from polysense.cli.options import Batch, DataDir, Json, check_output
 from polysense.cli.reporting import report
 from polysense.errors import PolysenseError
 
@@ -21,12 +21,22 @@ def probe(
     tower: Annotated[str | None, typer.Option(help="A tower, as --tower MODALITY= of train takes it.")] = None,
     data_dir: DataDir = None,
     batch_size: Batch = 64,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the result.")] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a model, as it is, for the colours or shapes of objects (zero-shot)."""
+    from polysense.folder import write_json
     from polysense.training.zero_shot import zero_shot_masked, zero_shot_tower
 
     data: Path | None = data_dir
+
+    def write() -> dict[str, Any]:
+        if output is not None:
+            check_output(output)
+        result = work()
+        if output is not None:
+            write_json(output, result)
+        return result
 
     def work() -> dict[str, Any]:
         if (backbone is None) == (tower is None):
@@ -46,4 +56,4 @@ def probe(
         for note in result["notes"]:
             console.print(f"[dim]{escape(note)}")
 
-    report(work, show, as_json)
+    report(write, show, as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -13,6 +14,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+
+def command() -> str:
+    """What was asked for, as it could be typed again."""
+    return "polysense " + shlex.join(sys.argv[1:])
 
 
 def report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], Console], None], as_json: bool) -> None:

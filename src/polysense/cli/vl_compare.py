@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from polysense.cli.options import Json, check_output, parse_options
-from polysense.cli.reporting import report
+from polysense.cli.reporting import command, report
 
 
 def compare(
@@ -59,7 +57,7 @@ def compare(
     from polysense.experiments.vl_study import Start, Study
 
     def work() -> dict[str, Any]:
-        check_output(output)
+        check_output(output, ".json")
         settings = parse_options(setting or [], "--setting")
         pairs = [(name, part) for name in dict.fromkeys(recipe) for part in dict.fromkeys(share)]
         starts = [Start(name, name, part) for name, part in pairs]
@@ -94,7 +92,7 @@ def compare(
                 {"share": part, "seed": seed, **study.pretrained(name, part, seed), "backbone": backbone}
                 for name, part in pairs for seed in dict.fromkeys(cell["seed"] for cell in found)
             ]  # fmt: skip
-            return save_study(output, found, "polysense " + shlex.join(sys.argv[1:]), trained, told, notes)
+            return save_study(output, found, command(), trained, told, notes)
 
         return save(study.run(starts, problems, range(seeds), at_seed=save))
 

@@ -201,8 +201,8 @@ def shown_difference(test: Mapping[str, Any] | Difference) -> str:
     """Difference and interval, as tables print them; "" where there is no test."""
     if not test:
         return ""
-    interval = f" [{test['low']:+.1f}, {test['high']:+.1f}]" if test["low"] is not None else ""
-    return f"{test['difference']:+.1f}{interval}"
+    interval = f" [{test['low']:+z.1f}, {test['high']:+z.1f}]" if test["low"] is not None else ""
+    return f"{test['difference']:+z.1f}{interval}"
 
 
 def shown_p(test: Mapping[str, Any]) -> str:
@@ -238,6 +238,6 @@ def rich_table(result: Mapping[str, Any], title: str) -> Table:
     for row in result["rows"]:
         test = by_row.get((row["task"], row["metric"], row["method"]), {})
         cells = [row["task"], row["method"], "+".join(row["modalities"]), row["metric"]]
-        cells += [shown_score(row), f"{test['difference']:+.1f}" if test else "", shown_p(test)]
+        cells += [shown_score(row), f"{test['difference']:+z.1f}" if test else "", shown_p(test)]
         table.add_row(*map(escape, cells), f"{row['seconds']:.0f}")
     return table

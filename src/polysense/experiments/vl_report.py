@@ -168,8 +168,8 @@ def markdown_study(result: Mapping[str, Any]) -> str:
 
 def _difference(test: Mapping[str, Any]) -> str:
     """A mean difference with its interval, as far as there are any."""
-    interval = f" [{test['low']:+.1f}, {test['high']:+.1f}]" if test.get("low") is not None else ""
-    return f"{test['difference']:+.1f}{interval}" if "difference" in test else ""
+    interval = f" [{test['low']:+z.1f}, {test['high']:+z.1f}]" if test.get("low") is not None else ""
+    return f"{test['difference']:+z.1f}{interval}" if "difference" in test else ""
 
 
 def _needed(needed: Mapping[str, Any]) -> str:

@@ -78,7 +78,8 @@ def explain(predictor: Predictor, text: str, text_pair: str | None = None) -> Ex
         text_pair: the second one, for a model of pairs.
 
     Raises:
-        PolysenseError: the model predicts neither classes nor values.
+        PolysenseError: the model predicts neither classes nor values, or was trained on pairs and this is none, or the
+            other way round.
     """
     kind = predictor.model.config.target["kind"]
     if kind not in ("classification", "regression"):
@@ -89,6 +90,7 @@ def explain(predictor: Predictor, text: str, text_pair: str | None = None) -> Ex
         )
     texts = (clean(text),) if text_pair is None else (clean(text), clean(text_pair))
     (given,) = as_texts(*texts)
+    predictor.check_texts([given], "--text-pair")
     model, processor = predictor.model, predictor.processor
     method = model.config.method_config()
     inputs = processor(*texts).to(model.device)

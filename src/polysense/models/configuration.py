@@ -31,6 +31,7 @@ class PolysenseConfig(PretrainedConfig):
             where the backbone's own weights come from, and their digest. None: the backbone is trained whole.
         prompt: of a choice between statements of the classes in `id2label`: the fields of a `tasks.Prompt`. None where
             rows have choices of their own.
+        has_pair: whether it was trained on pairs of texts; None: it does not say, as models of before.
     """
 
     model_type = "polysense"
@@ -49,6 +50,7 @@ class PolysenseConfig(PretrainedConfig):
         generation: Mapping[str, Any] | None = None,
         adapter: Mapping[str, Any] | None = None,
         prompt: Mapping[str, Any] | None = None,
+        has_pair: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {"model_type": "bert"})
@@ -62,6 +64,7 @@ class PolysenseConfig(PretrainedConfig):
         self.generation = dict(generation or {})
         self.adapter = dict(adapter) if adapter else None
         self.prompt = dict(prompt) if prompt else None
+        self.has_pair = has_pair
         super().__init__(**kwargs)
 
     @property

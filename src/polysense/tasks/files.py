@@ -140,7 +140,7 @@ def load_labelled(
     if kind == "classification" and not label_names:
         raise PolysenseError(f"{file}: the model's class names are needed to read class labels; give label_names")
     names = tuple(label_names or ()) if kind == "classification" else None
-    return _labelled(read_table(file), columns, label_column, names, by_index=True), ()
+    return _labelled(read_table(file), columns, label_column, names, trained=True), ()
 
 
 def read_texts(file: Path | str, text_columns: Sequence[str] = (TEXT,), kind: Kind | None = None) -> Dataset:
@@ -190,13 +190,17 @@ def _check_form(kind: Kind, columns: Sequence[str], label_column: str | None = N
             )
 
 
-def _labels(table: Table, column: str, names: Sequence[str] | None, by_index: bool = False) -> list[int] | list[float]:
-    return targets(table, column) if names is None else class_indices(table, column, names, by_index=by_index)
+def _labels(table: Table, column: str, names: Sequence[str] | None, trained: bool = False) -> list[int] | list[float]:
+    """Indices into the names, or values; a model that is `trained` may know classes by index, and keeps its kind."""
+    if names is not None:
+        return class_indices(table, column, names, by_index=trained)
+    classes = "a model trained on classes" if trained else "--kind classification"
+    return targets(table, column, f", or give {classes} if these are classes")
 
 
 def _labelled(
-    table: Table, columns: Sequence[str], label_column: str, names: Sequence[str] | None, by_index: bool = False
+    table: Table, columns: Sequence[str], label_column: str, names: Sequence[str] | None, trained: bool = False
 ) -> Dataset:
     texts = [table.texts(column) for column in columns]
     kind: Kind = "regression" if names is None else "classification"
-    return build_split(texts, _labels(table, label_column, names, by_index), kind)
+    return build_split(texts, _labels(table, label_column, names, trained), kind)

@@ -105,8 +105,13 @@ def class_indices(table: Table, column: str, names: Sequence[str], *, by_index: 
     return [index[name] for name in labels]
 
 
-def targets(table: Table, column: str) -> list[float]:
+def targets(table: Table, column: str, otherwise: str = "") -> list[float]:
     """Each row's regression target.
+
+    Args:
+        table: the rows.
+        column: the column of targets.
+        otherwise: what else an error advises, e.g. ", or ...".
 
     Raises:
         PolysenseError: a target is missing, no number, NaN or infinite.
@@ -117,8 +122,7 @@ def targets(table: Table, column: str) -> list[float]:
     if bad:
         shown = ", ".join(dict.fromkeys(repr(values[row]) for row in bad[:5]))
         raise PolysenseError(
-            f"{table.where(column, bad)}: {shown} is not a finite number; mend or drop the rows, "
-            "or say kind='classification' if these are classes"
+            f"{table.where(column, bad)}: {shown} is not a finite number; mend or drop the rows{otherwise}"
         )
     return [value for value in numbers if value is not None]
 

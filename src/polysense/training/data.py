@@ -58,11 +58,16 @@ class Collator:
         return batch
 
 
+def has_pairs(split: Dataset) -> bool:
+    """Whether a split's rows are pairs of texts."""
+    return "text_pair" in split.column_names
+
+
 def split_texts(split: Dataset) -> list[Text]:
     """The texts that a split's rows are read as, alone or in pairs; of a multiple choice one with each choice."""
     if "choices" in split.column_names:
         rows = zip(split["text"], split["choices"], strict=True)
         return [(text, choice) for text, choices in rows for choice in choices]
-    if "text_pair" in split.column_names:
+    if has_pairs(split):
         return list(zip(split["text"], split["text_pair"], strict=True))
     return list(split["text"])

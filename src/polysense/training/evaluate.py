@@ -13,8 +13,10 @@ from polysense.errors import PolysenseError
 from polysense.tasks import Kind, TaskData, get_task, load_labelled
 from polysense.tasks.files import METRICS_OF
 from polysense.tasks.prompts import prompted
-from polysense.training.data import split_texts
+from polysense.training.data import has_pairs, split_texts
 from polysense.training.predict import Predictor
+
+_TEXTS = {True: "pairs of texts", False: "single texts"}
 
 
 def evaluate(
@@ -45,7 +47,7 @@ def evaluate(
 
     Raises:
         PolysenseError: neither or both of task and file are given, a split of a file is, the split has no labels, or
-            the kinds differ.
+            the kinds or the texts differ.
     """
     if (task is None) == (file is None):
         raise PolysenseError("give either a task by name or a file with labels (--task or --file)")
@@ -81,7 +83,7 @@ def check_labels(predictor: Predictor, model: str, data: TaskData) -> None:
         model: what errors call it.
 
     Raises:
-        PolysenseError: it does not: the kinds or the classes differ.
+        PolysenseError: it does not: the kinds or the classes differ, or one has pairs of texts and the other has none.
     """
     kind = predictor.kind if predictor.prompt is None else "classification"
     if data.kind != kind:
@@ -90,6 +92,12 @@ def check_labels(predictor: Predictor, model: str, data: TaskData) -> None:
     if names is not None and data.label_names != names:
         known, asked = (", ".join(of or ()) for of in (names, data.label_names))
         raise PolysenseError(f"{model} was trained on the labels {known}; those of the task {data.name} are {asked}")
+    pairs = has_pairs(next(iter(data.splits.values())))
+    if predictor.has_pair not in (None, pairs):
+        trained, asked = (_TEXTS[given] for given in (not pairs, pairs))
+        raise PolysenseError(
+            f"{model} was trained on {trained}; the task {data.name} is one of {asked}: give a task of {trained}"
+        )
 
 
 def _of_task(
@@ -110,11 +118,10 @@ def _of_file(predictor: Predictor, model: str, file: Path, text_columns: list[st
     names, prompt = predictor.label_names, predictor.prompt
     kind: Kind = predictor.kind if prompt is None else "classification"
     rows, notes = load_labelled(file, text_columns, label_column, kind, names)
-    has_pair = "text_pair" in rows.column_names
+    has_pair = has_pairs(rows)
+    if predictor.has_pair not in (None, has_pair):
+        raise PolysenseError(
+            f"{model} was trained on {_TEXTS[not has_pair]}: give --text-column {'once' if has_pair else 'twice'}"
+        )
     data = TaskData(file.name, kind, {file.name: rows}, names, METRICS_OF[kind], has_pair, notes)
-    if prompt is None:
-        return data
-    if prompt.has_pair != has_pair:
-        what, times = ("pairs", "twice") if prompt.has_pair else ("single texts", "once")
-        raise PolysenseError(f"{model} reads {what}: give --text-column {times}")
-    return prompted(data, prompt)
+    return data if prompt is None else prompted(data, prompt)

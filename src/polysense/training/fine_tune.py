@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedConfig, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from polysense.cache import Store
@@ -18,107 +17,18 @@ from polysense.folder import PARTIAL
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
-from polysense.processes import SharedBatches, gather_objects, join, processes, share
+from polysense.processes import join
 from polysense.tasks import TaskData
-from polysense.training.data import split_texts
-from polysense.training.divergence import check_finite
+from polysense.training.data import has_pairs, split_texts
 from polysense.training.e_step import EStep
-from polysense.training.order import EpochGroupedSampler
-from polysense.training.problems import PROBLEMS, Rows
-from polysense.training.problems.generation import NO_TOKEN
+from polysense.training.problems import PROBLEMS
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
 from polysense.training.trackers import place_logs
+from polysense.training.trainer import PolysenseTrainer
 
 _USED = ("train", "validation")
 """Splits that training itself looks at."""
-
-
-class PolysenseTrainer(Trainer):
-    """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs.
-
-    Towers that are trained with the model learn at the rate of the backbone.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        method_learning_rate: float | None = None,
-        group_by_length: bool = False,
-        generate: Callable[[Any, Mapping[str, Any]], Tensor] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.method_learning_rate = method_learning_rate
-        self.group_by_length = group_by_length
-        self.generate = generate
-        self._terms: dict[str, list[float]] = {}
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
-        if self.method_learning_rate is None:
-            return optimizer
-        trained: Any = self.model
-        parts = (trained.backbone, getattr(trained, "towers", torch.nn.ModuleDict()))
-        pretrained = {id(p) for part in parts for p in part.parameters()}
-        for group in list(optimizer.param_groups):
-            own = [p for p in group["params"] if id(p) not in pretrained]
-            if own:
-                group["params"] = [p for p in group["params"] if id(p) in pretrained]
-                rest = {k: v for k, v in group.items() if k != "params"}
-                optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
-        return optimizer
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if not self.group_by_length:
-            return super()._get_train_sampler(train_dataset)
-        # By hand: the argument that asks for it has another name in other versions of transformers.
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
-        return EpochGroupedSampler(batch, lengths=cast("Rows", self.train_dataset).lengths, seed=self.args.seed)
-
-    def get_train_dataloader(self) -> Any:
-        loader = super().get_train_dataloader()
-        if processes() > 1:
-            # Accelerate would fill an epoch's last batches with rows that were there before.
-            sharded: Any = loader.batch_sampler
-            sharded.batch_sampler = SharedBatches(sharded.batch_sampler)
-            sharded.num_processes, sharded.process_index, sharded.even_batches = 1, 0, False
-        return loader
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: Any,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
-    ) -> Any:
-        outputs = model(**inputs)
-        loss = outputs.loss
-        if model.training:
-            weight = share((inputs["labels"] != NO_TOKEN).sum())
-            loss = weight * loss
-            for name, value in (outputs.losses or {}).items():
-                self._terms.setdefault(f"loss_{name}", []).append(weight * float(value))
-        return (loss, outputs) if return_outputs else loss
-
-    def prediction_step(
-        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
-    ) -> Any:
-        if self.generate is None:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        loss, *_ = super().prediction_step(model, inputs, True, ignore_keys)
-        check_finite(cast("Tensor", loss).float().cpu().numpy())
-        if prediction_loss_only:
-            return loss, None, None
-        inputs = self._prepare_inputs(inputs)
-        return loss, self.generate(self.accelerator.unwrap_model(model), inputs), inputs["labels"]
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs:
-            for name, values in self._terms.items():
-                logs[name] = float(np.mean(gather_objects(float(np.mean(values)))))
-            self._terms.clear()
-        super().log(logs, *args, **kwargs)
 
 
 def build_model(
@@ -136,6 +46,7 @@ def build_model(
         target={"kind": data.kind, **problem.target(data)},
         dropout=settings.dropout,
         adapter=adapter.to_dict() if adapter else None,
+        has_pair=data.prompt.has_pair if data.prompt else has_pairs(data.splits["train"]),
         **problem.label_settings(data),
     )
     with _fitting(method):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 
-class EpochGroupedSampler(LengthGroupedSampler):  # type: ignore[misc]  # transformers names no types
-    """The order of an epoch by the seed and its number alone: so in every process, and in a run that goes on."""
+class EpochGroupedSampler(LengthGroupedSampler):
+    """The order of an epoch by the seed and its number alone: so in every process, and in a run that goes on.
 
-    def __init__(self, *args: Any, seed: int, **kwargs: Any) -> None:
-        super().__init__(*args, generator=torch.Generator(), **kwargs)
+    Args:
+        batch: rows of a step, of all processes.
+        lengths: of each row, in tokens.
+        seed: of the run.
+    """
+
+    def __init__(self, batch: int, lengths: Sequence[int], seed: int) -> None:
+        super().__init__(batch, lengths=list(lengths), generator=torch.Generator())
         self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -71,6 +71,11 @@ class Predictor:
         return Prompt(tuple(prompt["statements"]), prompt["has_pair"]) if prompt else None
 
     @property
+    def has_pair(self) -> bool | None:
+        """Whether the model was trained on pairs of texts; None where an older model does not say."""
+        return self.prompt.has_pair if self.prompt else self.model.config.has_pair
+
+    @property
     def label_names(self) -> tuple[str, ...] | None:
         """Names of the classes; None where there are none."""
         config = self.model.config
@@ -94,7 +99,8 @@ class Predictor:
                 its own statements without them, and its predictions are classes.
 
         Raises:
-            PolysenseError: what the kind of model needs is not given, what it has no use for is, or the numbers differ.
+            PolysenseError: what the kind of model needs is not given, what it has no use for is, the numbers differ, or
+                the model was trained on pairs and these are none, or the other way round.
         """
         texts = as_texts(text, text_pair)
         prompt = self.prompt if choices is None else None
@@ -102,6 +108,8 @@ class Predictor:
             split, problem = as_split(self.kind, texts, choices), self.problem
         else:
             split, problem = stated(prompt, texts), PROBLEMS["classification"]
+        if choices is None:
+            self.check_texts(texts)
         predictions = []
         with tqdm(total=len(split), desc="predict", unit="text", disable=not progress, leave=False) as bar:
             for start in range(0, len(split), AHEAD):
@@ -115,8 +123,24 @@ class Predictor:
     def scores(self, texts: Sequence[Text], progress: bool = False) -> torch.Tensor:
         """(N, C) log-probabilities of the classes of texts, or (N,) values."""
         split = as_split(self.kind, texts, None)
+        self.check_texts(texts)
         self.processor.look_ahead(texts)
         return torch.from_numpy(self.outputs(self.problem.rows(split, self.processor), progress))
+
+    def check_texts(self, texts: Sequence[Text], flags: str = "--text-pair, or --text-column twice") -> None:
+        """Refuse texts of which a model would say something that it has not learnt.
+
+        Args:
+            texts: what is asked.
+            flags: by which second texts are given.
+
+        Raises:
+            PolysenseError: single texts for a model that was trained on pairs, or the other way round.
+        """
+        if self.has_pair and not all(isinstance(text, tuple) for text in texts):
+            raise PolysenseError(f"this model was trained on pairs of texts: give the second texts, too ({flags})")
+        if self.has_pair is False and any(isinstance(text, tuple) for text in texts):
+            raise PolysenseError(f"this model was trained on single texts: leave the second texts out ({flags})")
 
     def prediction(self, scores: torch.Tensor) -> Prediction:
         """What the scores of one text say: its log-probabilities (C,), or its value ()."""
@@ -172,15 +196,7 @@ def as_split(kind: Kind, texts: Sequence[Text], choices: Sequence[Sequence[str]]
 
 
 def stated(prompt: Prompt, texts: Sequence[Text]) -> Dataset:
-    """What a person asks, with the statements of the classes to choose from.
-
-    Raises:
-        PolysenseError: pairs where the statements are for single texts, or the other way round.
-    """
-    if prompt.has_pair and any(not isinstance(text, tuple) for text in texts):
-        raise PolysenseError("this model reads pairs: give the second texts, too (--text-pair)")
-    if not prompt.has_pair and any(isinstance(text, tuple) for text in texts):
-        raise PolysenseError("this model reads single texts: leave the second texts out")
+    """What a person asks, with the statements of the classes to choose from."""
     pairs = [text if isinstance(text, tuple) else (text, "") for text in texts]
     return Dataset.from_dict({"text": [a for a, _ in pairs], "choices": [prompt.choices(b) for _, b in pairs]})
 

@@ -19,7 +19,7 @@ from polysense.errors import PolysenseError
 from polysense.loading import hub_errors, load_weights
 from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
-from polysense.tasks.objects import NamedObject
+from polysense.tasks.objects import NamedObject, ObjectTask
 from polysense.tasks.zero_shot import PROMPTS, class_sentence, object_task
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import load_tokenizer
@@ -37,9 +37,10 @@ def zero_shot_masked(
     """How often a masked language model, as it is, finds an object's property likeliest of all.
 
     Each prompt of `tasks.zero_shot.PROMPTS` is asked on its own, and a split's score is the mean over the prompts of
-    the accuracies, as in the prompts' sources. The classes are those that are the label of any object of the split. A
-    word of several pieces scores the sum of log p of each piece, given those before it with those behind it masked
-    (Kauf and Ivanova, 2023, "within-word left to right"); for a word of one piece that is log p at the mask.
+    the accuracies, as in the prompts' sources. The choice is among all classes of the task, as a model that is trained
+    on it has to choose; a note says where no object of a split has some of them. A word of several pieces scores the
+    sum of log p of each piece, given those before it with those behind it masked (Kauf and Ivanova, 2023, "within-word
+    left to right"); for a word of one piece that is log p at the mask.
 
     Args:
         backbone: hub id or folder of a model with a head that predicts masked words.
@@ -56,7 +57,7 @@ def zero_shot_masked(
     """
     known = object_task(task)
     model, tokenizer = _masked_model(backbone)
-    splits, notes = _scored(known.objects(_path(data_dir)))
+    splits, notes = _scored(known, data_dir)
     prompts = PROMPTS[known.attribute]
     words = known.label_names
     things = [thing for split in splits.values() for thing in split]
@@ -76,7 +77,8 @@ def zero_shot_tower(tower: str, task: str, data_dir: Path | str | None = None) -
     """How often a contrastive text tower puts an object nearest to itself with its own property (the row "CLIP").
 
     An object is given the class whose sentence ("a yellow banana") is the nearest to its own ("a banana") by the cosine
-    of the tower's features. The papers do not say how they asked CLIP; this is the plain way.
+    of the tower's features, of all classes of the task. The papers do not say how they asked CLIP; this is the plain
+    way.
 
     Args:
         tower: what `--tower MODALITY=` takes.
@@ -97,7 +99,7 @@ def zero_shot_tower(tower: str, task: str, data_dir: Path | str | None = None) -
             "id or folder, encoder:, raw: or bf16:"
         )
     opened = open_tower(tower)
-    splits, notes = _scored(known.objects(_path(data_dir)))
+    splits, notes = _scored(known, data_dir)
     things = [thing for split in splits.values() for thing in split]
     texts = [text for thing in things for text in _sentences(thing, known.label_names)]
     unique = list(dict.fromkeys(texts))
@@ -112,15 +114,14 @@ def zero_shot_tower(tower: str, task: str, data_dir: Path | str | None = None) -
     return _result(task, tower, splits, {name: float(by[0]) for name, by in accuracies.items()}, notes)
 
 
-def _path(data_dir: Path | str | None) -> Path | None:
-    return Path(data_dir) if data_dir else None
-
-
-def _scored(
-    objects: tuple[dict[str, list[NamedObject]], list[str]],
-) -> tuple[dict[str, list[NamedObject]], list[str]]:
-    splits, notes = objects
-    return {name: things for name, things in splits.items() if name != "train"}, notes
+def _scored(task: ObjectTask, data_dir: Path | str | None) -> tuple[dict[str, list[NamedObject]], list[str]]:
+    """The splits that a model is asked, and what is to be said of them."""
+    splits, notes = task.objects(Path(data_dir) if data_dir else None)
+    scored = {name: things for name, things in splits.items() if name != "train"}
+    classes = len(task.label_names)
+    had = {name: len({thing.label for thing in things}) for name, things in scored.items()}
+    fewer = [f"{name}: asked among {classes} classes, its objects have {n}" for name, n in had.items() if n < classes]
+    return scored, [*notes, *fewer]
 
 
 def _sentences(thing: NamedObject, words: Sequence[str]) -> list[str]:

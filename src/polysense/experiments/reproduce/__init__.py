@@ -33,13 +33,13 @@ def describe_entries() -> list[dict[str, str]]:
     """What `polysense reproduce list` shows, by entry.
 
     Returns:
-        "id", "title", "shows", "small" (what the small scale does), and "left_out" (the paper's lines that have no run
-        at any scale, or none at the small one, with the reason).
+        "id", "title", "shows", "small" (what the small scale does), and "left_out" (the paper's lines that the
+        small scale does not compute, with the reason).
     """
     found = []
     for entry in ENTRIES.values():
         small = "computed" if entry.runs_small else "commands, as a script"
-        left_out = [f"{line.label}: {line.note}" for line in entry.lines if None in (line.run, line.small)]
+        left_out = [f"{line.label}: {line.note}" for line in entry.lines if not line.runs_small]
         found.append(
             {
                 "id": entry.id,

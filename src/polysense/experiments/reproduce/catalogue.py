@@ -78,6 +78,11 @@ class Line:
     probe: Mapping[Scale, str] = field(default_factory=dict)
     kind: str = ""
 
+    @property
+    def runs_small(self) -> bool:
+        """Whether it is computed at small scale, by a run or by a probe."""
+        return (self.run if self.small == "" else self.small) is not None or "small" in self.probe
+
     def text(self, scale: Scale, towers: Mapping[str, str]) -> str | None:
         """The run with its towers, as `polysense compare --run` takes it; None where there is none.
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from polysense.errors import PolysenseError
 from polysense.experiments.reproduce.catalogue import BASES, Entry, Scale
+from polysense.experiments.reproduce.collect import comparison_file, probe_file, table_file
 from polysense.experiments.reproduce.scales import PAPER_CHECKPOINTS, PAPER_SEEDS, PAPER_TOWERS
 from polysense.experiments.runs import Run
 from polysense.tasks import get_task
@@ -111,16 +112,23 @@ def _table(entry: Entry, seeds: int) -> Iterator[str]:
                     output = f'--output "$CELLS/tables/{number}.json"'
                     yield f"run {start} --run {_quoted(text)} --seeds 1 --first-seed {seed} {output}"
             runs = " ".join(f"--run {_quoted(text)}" for text in here)
-            name = f"{base.lower()}-{task}" + (f"-{100 * share:g}" if share is not None else "")
-            collect.append(f'table {start} {runs} --seeds {seeds} --output "$OUT/{name}.json"')
+            name = comparison_file(base, task, share)
+            collect.append(f'table {start} {runs} --seeds {seeds} --output "$OUT/{name}"')
         yield ""
     for line in entry.lines:
         if "paper" in line.probe:
             tasks = dict.fromkeys(column.task for column in entry.columns)
-            collect += [f"table polysense probe --task {task} {line.probe['paper']}" for task in tasks]
+            asked = line.probe["paper"]
+            collect += [
+                f'table polysense probe --task {task} {asked} --output "$OUT/{probe_file(asked, task)}"'
+                for task in tasks
+            ]
         elif line.run is None:
             yield f"# No command: {line.label}: {line.note}"
-    yield from ("", "# The tables, of finished runs.", *collect)
+    for base in entry.bases:
+        told = f'--collect "$OUT" --base {base} --output "$OUT/{table_file(entry, base)}"'
+        collect.append(f"table polysense reproduce {entry.id} {told}")
+    yield from ("", "# The tables, of finished runs; last the paper's, a backbone each.", *collect)
 
 
 def _settings(task: str) -> str:

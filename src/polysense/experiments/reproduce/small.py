@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.experiments.cells import maker
 from polysense.experiments.grid import CELLS, Cell, Grid, notes_of
-from polysense.experiments.reproduce.catalogue import UNTRAINED, Column, Entry, Line, run_name
+from polysense.experiments.reproduce.assemble import assemble, of_column, probe_rows
+from polysense.experiments.reproduce.catalogue import UNTRAINED, Column, Entry
 from polysense.experiments.reproduce.scales import SMALL, SMALL_NOTES, SMALL_SEEDS, SMALL_TOWERS, SmallTask
-from polysense.experiments.results import Row, average_gains, in_points, results_of
+from polysense.experiments.results import Row
 from polysense.experiments.runs import Run
 from polysense.experiments.workers import complete
 from polysense.tasks import get_task
@@ -64,9 +65,7 @@ def reproduce_small(
         small: how a task is run.
 
     Returns:
-        what `results_of` gives, its tasks being the table's columns, and "table", the table itself: "id", "title",
-        "columns", and "lines" with "label", "modalities", "method" (in the rows; None where there is no run), "paper"
-        (numbers by backbone) and "note".
+        as `assemble`.
 
     Raises:
         PolysenseError: the table has no runs or not those tasks, nothing of it can be run here, or a run fails.
@@ -110,7 +109,7 @@ def reproduce_small(
     used: dict[str, Any] = {}
     for part in parts:
         found = part.grid.collect(part.cells)
-        rows += [row for column in part.columns for row in _of_column(column, found)]
+        rows += [row for column in part.columns for row in of_column(column, found)]
         used[", ".join(column.title for column in part.columns)] = {
             **part.grid.used[part.grid.tasks[0]],
             "backbone": backbone if part.grid.backbone == backbone else UNTRAINED,
@@ -120,16 +119,10 @@ def reproduce_small(
         probed, probe_notes = _probed(entry, part.grid.tasks[0], part.columns)
         rows, notes = [*rows, *probed], [*notes, *probe_notes]
     notes += notes_of([part.grid for part in parts])
-    baselines = {run_name(text): line.baseline for text, line in lines.items()}
-    rows = [replace(row, baseline=baselines.get(row.method, True)) for row in rows]
     said = [f"{line.label}: {line.note}" for line in entry.lines if line.note]
     untrained = [UNTRAINED] if any(part.grid.backbone != backbone for part in parts) else []
     notes = [*entry.differs, *entry.differs_small, *SMALL_NOTES, *untrained, *said, *dict.fromkeys(notes)]
-    result = results_of(rows, command, notes, {"backbone": backbone, **used})
-    table = _table(entry)
-    labels = {line["method"]: line["label"] for line in table["lines"]}
-    averages = average_gains([row for row in rows if row.task in table["main"]])
-    return {**result, "averages": [{**gain, "label": labels[gain["method"]]} for gain in averages], "table": table}
+    return assemble(entry, rows, command, notes, {"backbone": backbone, **used}, "small", SMALL_TOWERS)
 
 
 def _untrained(task: str, cells: Path) -> str:
@@ -142,12 +135,6 @@ def _untrained(task: str, cells: Path) -> str:
     return str(folder)
 
 
-def _of_column(column: Column, rows: Sequence[Row]) -> list[Row]:
-    """The rows that fill a column, by its title."""
-    split = next((split for split in column.splits if any(row.split == split for row in rows)), None)
-    return [replace(row, task=column.title) for row in rows if (row.split, row.metric) == (split, column.metric)]
-
-
 def _probed(entry: Entry, task: str, columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
     """The rows of lines without training, one score without a seed each, and notes on the data."""
     rows: list[Row] = []
@@ -157,41 +144,6 @@ def _probed(entry: Entry, task: str, columns: Sequence[Column]) -> tuple[list[Ro
             continue
         found = zero_shot_tower(line.probe["small"].removeprefix("--tower "), task)
         notes += [f"{task}, {line.label}: {note}" for note in found["notes"]]
-        of_splits = [
-            Row(
-                task, _probe_name(line), ["text", *line.modalities], "accuracy", seeds=[],
-                scores=[in_points("accuracy", score)], seconds=0.0, split=split,
-            )
-            for split, score in found["scores"].items()
-        ]  # fmt: skip
-        rows += [row for column in columns for row in _of_column(column, of_splits)]
+        of_splits = probe_rows(found, line, "small")
+        rows += [row for column in columns for row in of_column(column, of_splits)]
     return rows, notes
-
-
-def _probe_name(line: Line) -> str:
-    return f"probe {line.probe['small']}"
-
-
-def _table(entry: Entry) -> dict[str, Any]:
-    lines = []
-    for line in entry.lines:
-        text = line.text("small", SMALL_TOWERS)
-        method = run_name(text) if text is not None else _probe_name(line) if "small" in line.probe else None
-        lines.append(
-            {
-                "label": line.label,
-                "modalities": ["text", *line.modalities],
-                "method": method,
-                "run": text,
-                "paper": {base: list(numbers) for base, numbers in line.numbers.items()},
-                "note": line.note,
-            }
-        )
-    return {
-        "id": entry.id,
-        "title": entry.title,
-        "shows": entry.shows,
-        "columns": [column.title for column in entry.columns],
-        "main": [column.title for column in entry.columns if column.main],
-        "lines": lines,
-    }
