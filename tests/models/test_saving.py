@@ -38,7 +38,8 @@ def test_model_round_trip_is_exact(tmp_path: Path, make: Any, method: MethodConf
     assert all(torch.equal(before[name], after[name]) for name in before)
     expected, got = model(**make.batch(kind)), loaded(**make.batch(kind))
     for name in ("logits", "loss"):
-        assert torch.equal(expected[name], got[name])
+        # Weights that lie elsewhere in memory may be added up in another order.
+        torch.testing.assert_close(got[name], expected[name], rtol=1e-6, atol=1e-6)
     assert loaded.config.id2label == {0: "x", 1: "y", 2: "z"}
     if method.combination == "late_fusion":
         # By name: the order of modalities must outlive a file whose keys are sorted.
