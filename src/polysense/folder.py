@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from polysense.durable import PARTIAL, whole_file
 from polysense.errors import PolysenseError
 
 RESULTS_FILE = "results.json"
+CHECKSUMS = "checksums.json"
+"""SHA-256 of every file in the folder, by its path in it."""
 
 
 def check_free(folder: Path, overwrite: bool, marker: str) -> None:
@@ -48,11 +50,15 @@ def working_folder(folder: Path) -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to write into; when the block ends well it takes the place of `folder`, else nothing changes."""
+    """A new folder to write into; when the block ends well it takes the place of `folder`, else nothing changes.
+
+    It gets the checksums of what is in it.
+    """
     staged = working_folder(folder) / "result"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     yield staged
+    write_checksums(staged)
     if folder.exists():
         old = working_folder(folder) / "replaced"
         shutil.rmtree(old, ignore_errors=True)
@@ -84,3 +90,44 @@ def file_digest(file: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None
+
+
+def write_checksums(folder: Path) -> None:
+    """Note what every file of a folder holds now."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    write_json(folder / CHECKSUMS, {file.relative_to(folder).as_posix(): file_digest(file) for file in files})
+
+
+def forget_checksums(folder: Path) -> None:
+    """Before a folder's files are written anew by somebody else."""
+    (folder / CHECKSUMS).unlink(missing_ok=True)
+
+
+def check_files(folder: Path, concerns: Callable[[str], bool] = lambda _name: True) -> None:
+    """Find files that are not as they were when the folder was written; a folder without checksums is not checked.
+
+    Args:
+        concerns: whether a file, by its path in the folder, is about to be read.
+
+    Raises:
+        PolysenseError: one is missing or has changed, or the checksums cannot be read.
+    """
+    try:
+        known = json.loads((folder / CHECKSUMS).read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        known = None
+    if not isinstance(known, dict) or not all(isinstance(digest, str) for digest in known.values()):
+        raise PolysenseError(f"{folder / CHECKSUMS} is damaged: copy the folder again")
+    for name, digest in known.items():
+        file = folder / name
+        # Only what lies in the folder, whatever the list says.
+        if concerns(name) and file.resolve().is_relative_to(folder.resolve()):
+            if not file.is_file():
+                raise PolysenseError(f"{file} is missing: copy the folder again")
+            if file_digest(file) != digest:
+                raise PolysenseError(
+                    f"{file} is not as it was written: copy the folder again, or, if the change was meant, delete "
+                    f"{CHECKSUMS} in it"
+                )

@@ -10,7 +10,7 @@ import support
 from polysense.models import PolysenseProcessor
 from polysense.tasks.task import build_split
 from polysense.training.data import Collator, Samples
-from polysense.training.fine_tune import PolysenseTrainer
+from polysense.training.trainer import PolysenseTrainer
 
 TEXTS = support.sentences(256, 12)
 

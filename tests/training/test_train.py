@@ -17,11 +17,12 @@ from polysense.folder import RESULTS_FILE
 from polysense.tasks import load_files
 from polysense.training import runs
 from polysense.training.evaluate import evaluate
-from polysense.training.fine_tune import PolysenseTrainer, fine_tune
+from polysense.training.fine_tune import fine_tune
 from polysense.training.predict import Predictor
 from polysense.training.progress import ProgressBar
 from polysense.training.sampling import sample_rows
 from polysense.training.train import train
+from polysense.training.trainer import PolysenseTrainer
 from tiny_runs import hashes, text_rows, write_rows
 
 pytest_plugins = ("tiny_runs",)

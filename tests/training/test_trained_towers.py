@@ -27,11 +27,12 @@ from polysense.models.processing import PROCESSOR_FILE
 from polysense.tasks import Task, TaskData, load_files
 from polysense.towers.registry import open_tower
 from polysense.training import fine_tune as module
-from polysense.training.fine_tune import PolysenseTrainer, build_processor, fine_tune
+from polysense.training.fine_tune import build_processor, fine_tune
 from polysense.training.merge import merge
 from polysense.training.predict import Predictor
 from polysense.training.settings import TrainingSettings
 from polysense.training.train import train
+from polysense.training.trainer import PolysenseTrainer
 from support import CLOSE, save_clip
 from tiny_runs import Cli, hashes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ def report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], C
     # Libraries print as they please; only the result may reach standard output.
     with redirect_stdout(sys.stderr):
         result = work()
+    if os.environ.get("RANK", "0") != "0":  # of a launcher's several processes one speaks
+        return
     if as_json:
         # A lone surrogate (of a file's name, say) has no UTF-8; its escape is JSON's.
         typer.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())

@@ -33,9 +33,10 @@ from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import Kind, TaskData, get_task
 from polysense.tasks.prompts import prompted
 from polysense.training.e_step import e_step_history
-from polysense.training.fine_tune import PolysenseTrainer, build_processor, check_method, fine_tune, score_splits
+from polysense.training.fine_tune import build_processor, check_method, fine_tune, score_splits
 from polysense.training.sampling import sample_rows
 from polysense.training.settings import TrainingSettings
+from polysense.training.trainer import PolysenseTrainer
 
 CELLS = Path("build/cells")
 """Folder of finished runs, unless told otherwise."""

@@ -24,6 +24,8 @@ from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.folder import check_files, forget_checksums
+from polysense.models.saved_files import is_of_model
 from polysense.towers.packed_encoder import usable_length
 
 Kind = Literal["lora", "ia3", "prompt", "frozen"]
@@ -251,15 +253,22 @@ class AdapterMixin:
         self._keys_to_ignore_on_save = set()
         self._find_tied_weights()
 
+    def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Hugging Face's."""
+        forget_checksums(Path(folder))
+        return cast("Any", super()).save_pretrained(folder, *args, **kwargs)
+
     @classmethod
     def from_pretrained(cls, source: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
         """As Hugging Face's; where there is an adapter, the backbone under it comes from where the configuration says.
 
         Raises:
-            PolysenseError: that backbone cannot be had or has other weights now, or the saved weights are not whole.
+            PolysenseError: that backbone cannot be had or has other weights now, or the saved files are not whole.
         """
         model_class = cast("Any", cls)
         hub = {name: kwargs[name] for name in _HUB_OPTIONS if name in kwargs}
+        if source is not None:
+            check_files(Path(source), is_of_model)
         load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)

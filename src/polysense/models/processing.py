@@ -16,8 +16,10 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from polysense.cache import Store
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import check_files, forget_checksums
 from polysense.loading import hub_errors
 from polysense.models.graph_inputs import graph_inputs, text_mentions
+from polysense.models.saved_files import is_of_processor
 from polysense.prototypes.extractor import PrototypeExtractor, PrototypeSource
 from polysense.prototypes.reading import Reading
 from polysense.prototypes.trained import LiveTower, TrainedExtractor
@@ -168,6 +170,7 @@ class PolysenseProcessor:
         """Write the tokenizer, the names, fingerprints and readings of the towers, and the model's own towers."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        forget_checksums(folder)
         self.tokenizer.save_pretrained(str(folder))
         towers = {m: {**self._saved(m, folder), "reading": e.reading.to_dict()} for m, e in self.extractors.items()}
         graphs = self.graphs.identity if self.graphs is not None else None
@@ -190,9 +193,11 @@ class PolysenseProcessor:
         """Open what `save_pretrained` wrote; `store` as in `from_backbone`.
 
         Raises:
-            PolysenseError: the folder holds no processor, or a tower is missing or not the one that was saved.
+            PolysenseError: the folder holds no processor or a damaged one, or a tower is missing or not the one that
+                was saved.
         """
         folder = Path(source)
+        check_files(folder, is_of_processor)
         try:
             settings = json.loads((folder / PROCESSOR_FILE).read_text())
             max_length, parser = int(settings["max_length"]), settings.get("scene_graphs")

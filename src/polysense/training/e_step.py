@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from polysense.methods.mase.weighting import InformationWeighting
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import PolysensePreTrainedModel
+from polysense.processes import gather_objects, processes, rank
 from polysense.training.divergence import check_finite
 
 
@@ -41,6 +42,7 @@ class EStep(TrainerCallback):
     The run is cut into `iterations` + 1 M-steps, and an E-step stands between each two: z starts even, and the last one
     is still trained with. Each reads a new sample of the training rows, drawn by the run's seed and the step alone, so
     that a run which goes on from a checkpoint draws the same; nothing else of the run's random numbers is touched.
+    Several processes share the sample's batches, and all come to the same z.
 
     Args:
         weighting: the model's combination.
@@ -73,7 +75,7 @@ class EStep(TrainerCallback):
             step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             trained = min(state.num_train_epochs * len(self.rows), state.max_steps * step)
             wanted = weighting.sample * trained / weighting.iterations
-            count = min(len(self.rows), max(self.batch_size, math.ceil(wanted)))
+            count = min(len(self.rows), max(self.batch_size * processes(), math.ceil(wanted)))
             drawn = torch.randperm(len(self.rows), generator=generator)[:count].tolist()
             information = e_step(model, weighting, self._batches(drawn), self.estimate)
             self.log(
@@ -85,7 +87,7 @@ class EStep(TrainerCallback):
     def _batches(self, drawn: Sequence[int]) -> Iterator[dict[str, Any]]:
         # Like lengths together, so that little is padding.
         order = sorted(drawn, key=self.rows.lengths.__getitem__)
-        for start in range(0, len(order), self.batch_size):
+        for start in range(rank() * self.batch_size, len(order), processes() * self.batch_size):
             yield self.collate([self.rows[i] for i in order[start : start + self.batch_size]])
 
 
@@ -122,7 +124,7 @@ def e_step(
     Args:
         model: left in the mode, training or not, that it was in.
         weighting: its combination.
-        batches: inputs with "labels".
+        batches: inputs with "labels"; this process's share of them.
         estimate: as in `EStep`.
 
     Returns:
@@ -151,11 +153,12 @@ def head_information(model: PolysensePreTrainedModel, batches: Iterable[dict[str
     logits: dict[str, list[Tensor]] = {m: [] for m in weighting.modalities}
     labels = []
     for batch in batches:
-        labels.append(batch["labels"])
+        labels.append(batch["labels"].cpu())
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         for m, alone in model(**send_to_device(inputs, model.device)).modality_logits.items():
             logits[m].append(alone.float().cpu())
-    together = {m: model.target.join(parts) for m, parts in logits.items()}
+    everywhere = gather_objects((logits, labels))
+    together = {m: model.target.join([part for found, _ in everywhere for part in found[m]]) for m in logits}
     for values in together.values():
         check_finite(values.numpy())
-    return weighting.estimate(together, torch.cat(labels))
+    return weighting.estimate(together, torch.cat([part for _, found in everywhere for part in found]))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedConfig, PrinterCallback, Trainer, TrainingArguments, set_seed
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
@@ -19,91 +17,18 @@ from polysense.folder import PARTIAL
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
+from polysense.processes import join
 from polysense.tasks import TaskData
 from polysense.training.data import has_pairs, split_texts
-from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep
-from polysense.training.problems import PROBLEMS, Rows
+from polysense.training.problems import PROBLEMS
 from polysense.training.progress import ProgressBar
 from polysense.training.settings import TrainingSettings
 from polysense.training.trackers import place_logs
+from polysense.training.trainer import PolysenseTrainer
 
 _USED = ("train", "validation")
 """Splits that training itself looks at."""
-
-
-class PolysenseTrainer(Trainer):
-    """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs.
-
-    Towers that are trained with the model learn at the rate of the backbone.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        method_learning_rate: float | None = None,
-        group_by_length: bool = False,
-        generate: Callable[[Any, Mapping[str, Any]], Tensor] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.method_learning_rate = method_learning_rate
-        self.group_by_length = group_by_length
-        self.generate = generate
-        self._terms: dict[str, list[float]] = {}
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
-        if self.method_learning_rate is None:
-            return optimizer
-        trained: Any = self.model
-        parts = (trained.backbone, getattr(trained, "towers", torch.nn.ModuleDict()))
-        pretrained = {id(p) for part in parts for p in part.parameters()}
-        for group in list(optimizer.param_groups):
-            own = [p for p in group["params"] if id(p) not in pretrained]
-            if own:
-                group["params"] = [p for p in group["params"] if id(p) in pretrained]
-                rest = {k: v for k, v in group.items() if k != "params"}
-                optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
-        return optimizer
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if not self.group_by_length:
-            return super()._get_train_sampler(train_dataset)
-        # By hand: the argument that asks for it has another name in other versions of transformers.
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(batch, lengths=cast("Rows", self.train_dataset).lengths)
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: Any,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
-    ) -> Any:
-        outputs = model(**inputs)
-        if model.training:
-            for name, value in (outputs.losses or {}).items():
-                self._terms.setdefault(f"loss_{name}", []).append(float(value))
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
-
-    def prediction_step(
-        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
-    ) -> Any:
-        if self.generate is None:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        loss, *_ = super().prediction_step(model, inputs, True, ignore_keys)
-        check_finite(cast("Tensor", loss).float().cpu().numpy())
-        if prediction_loss_only:
-            return loss, None, None
-        inputs = self._prepare_inputs(inputs)
-        return loss, self.generate(self.accelerator.unwrap_model(model), inputs), inputs["labels"]
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs:
-            logs |= {name: float(np.mean(values)) for name, values in self._terms.items()}
-            self._terms.clear()
-        super().log(logs, *args, **kwargs)
 
 
 def build_model(
@@ -196,9 +121,12 @@ def fine_tune(
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
     model.train_towers(processor.begin_training())
-    # What has no labels is neither trained on nor scored.
-    for split in data.labelled.values():
-        processor.prepare(split_texts(split), progress)
+    together = join()
+    progress = progress and together.is_main_process
+    with together.main_process_first():  # the others find in the store what it has read
+        # What has no labels is neither trained on nor scored.
+        for split in data.labelled.values():
+            processor.prepare(split_texts(split), progress)
     processor.release_towers()
     # Else a text that is longer than the backbone's positions would end in an index error.
     processor.max_length = min(processor.max_length, model.text_length(processor.tokenizer))

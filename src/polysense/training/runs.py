@@ -10,6 +10,7 @@ from typing import Any
 
 from polysense.errors import PolysenseError
 from polysense.folder import RESULTS_FILE, whole_folder, working_folder, write_json
+from polysense.processes import is_main
 from polysense.training.trackers import clear_logs
 
 RUN_FILE = "run.json"
@@ -19,6 +20,8 @@ LOG_FILE = "training_log.json"
 def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
     """Note what a run that ends in `folder` was told, and give the folder of its checkpoints.
 
+    Of several processes the first one writes.
+
     Args:
         run: all that `resume` must find the same again, as plain JSON.
 
@@ -26,6 +29,8 @@ def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: 
         PolysenseError: nothing to go on from, checkpoints of another run, or some that nobody asked to replace.
     """
     partial = working_folder(folder)
+    if not is_main():
+        return partial
     if resume:
         _check_resumable(partial, run)
     elif any(partial.glob("checkpoint-*")) and not overwrite:
@@ -64,13 +69,15 @@ def finish_run(
     log: list[dict[str, Any]],
     draw: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a run's result to `folder`, whole or not at all.
+    """Write a run's result to `folder`, whole or not at all; of several processes the first one does.
 
     Args:
         parts: the model and its processor; each has `save_pretrained`.
         log: the Trainer's.
         draw: writes figures to the folder that it is given.
     """
+    if not is_main():
+        return
     with whole_folder(folder) as staged:
         for part in parts:
             part.save_pretrained(str(staged))

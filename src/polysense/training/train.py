@@ -27,6 +27,7 @@ from polysense.methods.mase.weights import ModalityWeights
 from polysense.modality import TEXT
 from polysense.models import PolysensePreTrainedModel
 from polysense.models.processing import PROCESSOR_FILE
+from polysense.processes import join
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.tasks.files import DEFAULTS_OF
 from polysense.tasks.prompts import prompted
@@ -156,7 +157,10 @@ def train(
     if run_settings.prompt:
         data = prompted(data)
     found = None
+    together = join()
     if search_trials is not None:
+        if together.num_processes > 1:
+            raise PolysenseError("a search runs in one process: leave --search out, or start no others")
         specs = parse_towers(towers) if chosen.multimodal else {}
         found = search(
             data, defaults, chosen, backbone, specs, search_trials, working_folder(folder) / "search",
@@ -219,6 +223,7 @@ def train(
         keep_logs(partial, staged)
 
     finish_run(folder, (model, processor), results, trainer.state.log_history, draw)
+    together.wait_for_everyone()  # no process ends while another still writes
     return results
 
 

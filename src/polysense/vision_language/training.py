@@ -11,8 +11,8 @@ import torch
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from polysense.errors import PolysenseError
-from polysense.training.fine_tune import PolysenseTrainer
 from polysense.training.progress import ProgressBar
+from polysense.training.trainer import PolysenseTrainer
 from polysense.vision_language.settings import RunSettings
 
 CHECKPOINT_STEPS = 500

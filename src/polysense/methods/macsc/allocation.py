@@ -25,10 +25,10 @@ def debiased_prediction(class_logits: Tensor, log_frequency: Tensor, alpha: floa
 
 
 def allocation_scores(p_m: Tensor, p_k: Tensor) -> Tensor:
-    """Eq. 5: the cosine similarities w_ij of the predictions (N, C) of two modalities, each row divided by its sum.
+    """Eq. 5: the cosine similarities w_ij of the predictions (n, C) and (N, C) of two modalities, rows of sum 1.
 
     Returns:
-        (N, N), rows sum to 1.
+        (n, N).
     """
     similarity = F.normalize(p_m, dim=-1) @ F.normalize(p_k, dim=-1).T
     return similarity / similarity.sum(dim=-1, keepdim=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polysense.processes import add_up
+
 TEMPERATURES = (0.125, 0.25, 0.5, 0.75, 1.0)
 """How far a modality alone may be believed: 0 is the prior, which says nothing, and 1 its own prediction."""
 
@@ -56,6 +58,12 @@ class TokenInformation:
         for i, t in enumerate(self.temperatures):
             gained = t * of_token - torch.logsumexp(log_prior + t * evidence, dim=-1)
             self.gained[i] += gained.double().sum().cpu()
+
+    def join(self) -> TokenInformation:
+        """The same with what other processes have counted."""
+        self.gained = add_up(self.gained)
+        self.tokens = int(add_up(torch.tensor(self.tokens)))
+        return self
 
     def value(self) -> float:
         """I(h^m, y); not a number where the decoder's logits are none."""

@@ -19,6 +19,7 @@ from polysense.errors import PolysenseError
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.token_information import TokenInformation, token_prior
 from polysense.models import PolysenseForConditionalGeneration, PolysenseProcessor
+from polysense.processes import gather_objects
 from polysense.report import Answer, Row
 from polysense.tasks import TaskData
 from polysense.tasks.generation_metrics import check_java, score_generations
@@ -205,7 +206,8 @@ class Generation(Problem):
         token frequencies.
         """
         sample = list(batches)
-        labels = torch.cat([batch["labels"][batch["labels"] != NO_TOKEN] for batch in sample])
+        own = [batch["labels"][batch["labels"] != NO_TOKEN] for batch in sample]
+        labels = torch.cat([tokens for some in gather_objects(own) for tokens in some])
         prior = token_prior(labels, len(model.backbone.get_output_embeddings().weight))
         weighting: Any = model.combination
         found = {m: TokenInformation(prior, weighting.tempered) for m in weighting.modalities}
@@ -217,7 +219,7 @@ class Generation(Problem):
                 known = part.mask.any(dim=1, keepdim=True).expand_as(real)
                 logits = model.decode([part], labels=targets).logits
                 found[m].add(logits[real], targets[real], known[real])
-        return {m: each.value() for m, each in found.items()}
+        return {m: each.join().value() for m, each in found.items()}
 
 
 @torch.no_grad()

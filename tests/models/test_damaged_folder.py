@@ -1,0 +1,96 @@
+"""A saved model whose files are not as they were written: which one is said, and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polysense.errors import PolysenseError
+from polysense.folder import CHECKSUMS, check_files
+from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.training import train
+from polysense.training.predict import Predictor
+
+pytest_plugins = ("tiny_runs",)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any]) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    train(folder, **{**tiny, "towers": [tiny["towers"][0].replace("image=", "image=train:")]})
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "model"))
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def test_every_file_is_in_the_list(trained: Path) -> None:
+    known = json.loads((trained / CHECKSUMS).read_text())
+    assert set(known) == {f.relative_to(trained).as_posix() for f in trained.rglob("*") if f.is_file()} - {CHECKSUMS}
+    assert any(name.startswith("towers/image/") for name in known)
+    check_files(trained)
+    Predictor.load(trained)
+
+
+def test_a_flipped_bit_or_a_cut_is_found_in_every_file_that_is_read(trained: Path, tmp_path: Path) -> None:
+    names = list(json.loads((trained / CHECKSUMS).read_text()))
+    told = ("results.json", "training_log.json")
+    read = [name for name in names if name not in told and not name.endswith((".html", ".png"))]
+    assert len(read) >= 6
+    for number, name in enumerate(read):
+        for damage in (flip, lambda file: file.write_bytes(file.read_bytes()[:-1]), Path.unlink):
+            copy = Path(shutil.copytree(trained, tmp_path / str(number), dirs_exist_ok=True))
+            damage(copy / name)
+            with pytest.raises(PolysenseError) as caught:
+                Predictor.load(copy)
+            assert str(copy / name) in str(caught.value) and "copy the folder again" in str(caught.value)
+            assert "\n" not in str(caught.value)
+            shutil.rmtree(copy)
+
+
+def test_what_nothing_reads_may_change(folder: Path) -> None:
+    flip(folder / "results.json")
+    Predictor.load(folder)
+
+
+def test_a_change_that_was_meant(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dropout": 0.5}))
+    with pytest.raises(PolysenseError, match=rf"config.json is not as it was written: .*delete {CHECKSUMS} in it"):
+        PolysenseForSequenceClassification.from_pretrained(folder)
+    (folder / CHECKSUMS).unlink()
+    assert PolysenseForSequenceClassification.from_pretrained(folder).config.dropout == 0.5
+
+
+def test_saving_into_the_folder_again_is_no_damage(folder: Path) -> None:
+    model = PolysenseForSequenceClassification.from_pretrained(folder)
+    model.config.dropout = 0.4
+    model.save_pretrained(folder)
+    assert Predictor.load(folder).model.config.dropout == 0.4
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"config.json": 1}'])
+def test_a_damaged_list(folder: Path, text: str) -> None:
+    (folder / CHECKSUMS).write_text(text)
+    with pytest.raises(PolysenseError, match=f"{CHECKSUMS} is damaged: copy the folder again"):
+        PolysenseProcessor.from_pretrained(folder)
+
+
+def test_a_list_does_not_lead_out_of_the_folder(folder: Path) -> None:
+    outside = folder.parent / "secret"
+    outside.write_text("x")
+    known = json.loads((folder / CHECKSUMS).read_text())
+    (folder / CHECKSUMS).write_text(json.dumps({**known, "../secret": "0", str(outside): "0"}))
+    Predictor.load(folder)

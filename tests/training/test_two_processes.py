@@ -1,0 +1,87 @@
+"""`torchrun -m polysense train` with two processes against one with batches of twice the size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from support import save_bert
+from tiny_runs import text_rows, write_rows
+
+pytest_plugins = ("tiny_runs",)
+
+METHODS = ("macsc", "mase")
+
+
+def train(
+    folder: Path, processes: int, tiny: dict[str, Any], method: str, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    """26 rows, so that the last global batch of an epoch has two in it."""
+    rows = write_rows(folder / "rows.jsonl", text_rows(26))
+    # Without dropout, which processes draw apart.
+    backbone = save_bert(folder / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    options = {
+        "output-dir": folder / f"{method}-{processes}",
+        "train-file": rows,
+        "validation-file": tiny["train_file"],
+        "backbone": backbone,
+        "tower": tiny["towers"][0],
+        "method": method,
+        "epochs": 3,
+        "dropout": 0,
+        "batch-size": 8 // processes,
+        "learning-rate": 1e-3,
+        "kind": "classification",
+        **more,
+    }
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    command = [sys.executable, *(launch if processes > 1 else []), "-m", "polysense", "train", "--json"]
+    for name, value in options.items():
+        command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=200
+    )
+
+
+def results(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)  # one process alone has spoken
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_what_one_does(tmp_path: Path, tiny: dict[str, Any], method: str) -> None:
+    one, two = (results(train(tmp_path, processes, tiny, method, **{"group-by-length": True})) for processes in (1, 2))
+    weights = [load_file(tmp_path / f"{method}-{processes}" / "model.safetensors") for processes in (1, 2)]
+    before = load_file(tmp_path / "bert" / "model.safetensors")["embeddings.word_embeddings.weight"]
+    assert (weights[0]["backbone.embeddings.word_embeddings.weight"] - before).abs().max() > 1e-3
+    for name, weight in weights[0].items():
+        if name.endswith("key.bias"):
+            continue  # attention does not see it: its gradient is rounding, which Adam blows up
+        torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-5, msg=name)
+    assert two["scores"] == one["scores"]
+    assert two["weights"].keys() == one["weights"].keys()
+    assert [e["step"] for e in two["e_steps"]] == [e["step"] for e in one["e_steps"]]
+    for got, expected in zip(two["e_steps"], one["e_steps"], strict=True):
+        assert got["information"] == pytest.approx(expected["information"], abs=1e-3)
+    logs = [json.loads((tmp_path / f"{method}-{p}" / "training_log.json").read_text())["log"] for p in (1, 2)]
+    for got, expected in zip(*logs, strict=True):
+        for name in [name for name in expected if name.startswith("loss")]:
+            assert got[name] == pytest.approx(expected[name], abs=1e-4), name
+    assert sorted(f.name for f in (tmp_path / f"{method}-2").iterdir()) == sorted(
+        f.name for f in (tmp_path / f"{method}-1").iterdir()
+    )
+
+
+def test_a_search_takes_one_process(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    done = train(tmp_path, 2, tiny, "text", search=2)
+    assert done.returncode != 0
+    assert "a search runs in one process: leave --search out" in done.stderr
