@@ -327,6 +327,7 @@ def test_damaged_models(cli, trained, tmp_path, rows_file, name, damage):
 def test_a_tower_that_is_not_the_one_it_was_trained_with(cli, trained, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(trained, folder)
+    (folder / "checksums.json").unlink()
     file = folder / "polysense_processor.json"
     settings = json.loads(file.read_text())
     settings["towers"]["image"]["fingerprint"] = "0" * 16

@@ -45,7 +45,9 @@ def test_the_report_and_its_files(tmp_path, tiny_demo):
         assert all(len(row[test]) == 2 and all(0 <= x <= 1 for x in row[test]) for test in demo_module.TESTS)
     assert report["notes"] == ["tiny: made up"]
     assert json.loads((folder / "results.json").read_text()) == report
-    assert {file.name for file in folder.iterdir()} == {"model", "predictions.jsonl", "demo.png", "results.json"}
+    assert {file.name for file in folder.iterdir()} == {
+        *("model", "predictions.jsonl", "demo.png", "results.json", "checksums.json")
+    }
     assert [file.name for file in tmp_path.iterdir()] == ["demo"]
     with Image.open(folder / "demo.png") as picture:
         assert picture.width > 500 and len(set(picture.convert("L").tobytes())) > 50

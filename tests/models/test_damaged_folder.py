@@ -55,7 +55,7 @@ def test_a_flipped_bit_or_a_cut_is_found_in_every_file_that_is_read(trained: Pat
             damage(copy / name)
             with pytest.raises(PolysenseError) as caught:
                 Predictor.load(copy)
-            assert str(copy / name) in str(caught.value) and "copy the folder again" in str(caught.value)
+            assert Path(name).name in str(caught.value) and str(copy) in str(caught.value)
             assert "\n" not in str(caught.value)
             shutil.rmtree(copy)
 

@@ -47,7 +47,8 @@ def test_as_transformers(folder: Path, raw: bool, layers: SaliencyLayers) -> Non
                 pooled = torch.tanh(dense.weight @ row[i] + dense.bias)
                 hidden = torch.relu(projection.linear1.weight @ pooled + projection.linear1.bias)
                 feature = projection.linear2.weight @ hidden + projection.linear2.bias
-                torch.testing.assert_close(got[i], feature, **support.CLOSE)
+                # Three layers of sums, whose order differs between processors.
+                torch.testing.assert_close(got[i], feature, rtol=1e-5, atol=3e-5)
     maps = torch.stack([attention[:, :, 0].mean(dim=1) for attention in expected.attentions])
     rows = maps[-1] if layers == "last" else maps.mean(dim=0)
     torch.testing.assert_close(output.saliency, rows[mask.bool()], **support.CLOSE)

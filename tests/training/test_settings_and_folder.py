@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_free, whole_folder, working_folder, write_json, write_whole
+from polysense.folder import CHECKSUMS, check_files, check_free, whole_folder, working_folder, write_json, write_whole
 from polysense.tasks import Defaults
 from polysense.training.settings import TrainingSettings
 
@@ -59,11 +59,12 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path):
 
     with pytest.raises(RuntimeError):
         fail_half_way()
-    assert [file.name for file in folder.iterdir()] == ["x"]
+    assert {file.name for file in folder.iterdir()} == {"x", CHECKSUMS}
     with whole_folder(folder) as staged:
         assert list(staged.iterdir()) == []  # nothing of the failed one
         (staged / "z").write_text("3")
-    assert [file.name for file in folder.iterdir()] == ["z"]
+    assert {file.name for file in folder.iterdir()} == {"z", CHECKSUMS}
+    check_files(folder)
     assert [file.name for file in folder.parent.iterdir()] == ["out"]
 
 
