@@ -6,7 +6,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+try:
+    from transformers import CLIPImageProcessorPil
+except ImportError:  # what it was called before
+    from transformers import CLIPImageProcessor as CLIPImageProcessorPil  # type: ignore[assignment]
 
 COLOURS = {"red-apple_1": "red", "yellow banana": "yellow", "blue_sky": "blue", "0001": "green"}
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection
 
 import support
+from picture_files import CLIPImageProcessorPil
 from polysense.errors import PolysenseError
 from polysense.retrieval.encoders import ClipPictures, SeenAndColours, open_encoder
 

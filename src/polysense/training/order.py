@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -15,16 +15,13 @@ class EpochGroupedSampler(LengthGroupedSampler):
         batch: rows of a step, of all processes.
         lengths: of each row, in tokens.
         seed: of the run.
+        epoch: says which one begins, from 0. Asked, since not every version of the Trainer tells.
     """
 
-    def __init__(self, batch: int, lengths: Sequence[int], seed: int) -> None:
+    def __init__(self, batch: int, lengths: Sequence[int], seed: int, epoch: Callable[[], int]) -> None:
         super().__init__(batch, lengths=list(lengths), generator=torch.Generator())
-        self.seed, self.epoch = seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Told by the Trainer."""
-        self.epoch = epoch
+        self.seed, self.epoch = seed, epoch
 
     def __iter__(self) -> Iterator[int]:
-        self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+        self.generator.manual_seed(self.seed * 1_000_003 + self.epoch())
         return iter(super().__iter__())

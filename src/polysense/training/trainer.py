@@ -69,7 +69,9 @@ class PolysenseTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         # By hand: the argument that asks for it has another name in other versions of transformers.
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
-        return EpochGroupedSampler(batch, cast("Rows", self.train_dataset).lengths, self.args.seed)
+        lengths = cast("Rows", self.train_dataset).lengths
+        # A run that goes on may be within an epoch.
+        return EpochGroupedSampler(batch, lengths, self.args.seed, lambda: int((self.state.epoch or 0) + 1e-6))
 
     def get_train_dataloader(self) -> Any:
         loader = super().get_train_dataloader()
