@@ -234,37 +234,6 @@ def test_choices_and_spans_take_adapters_too(tmp_path: Path, bert_folder: Path, 
         assert loaded.trainable_parameters() == model.trainable_parameters()
 
 
-@pytest.mark.parametrize("kind", [None, *OPTIONS])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_model_is_read_in_half_precision(
-    tmp_path: Path, bert_folder: Path, kind: str | None, dtype: torch.dtype
-) -> None:
-    adapter = AdapterSettings.of(kind, OPTIONS[kind]).to_dict() if kind else None
-    inputs = PolysenseProcessor.from_backbone(str(bert_folder))(["the cat", "a dog on the mat"])
-    model = PolysenseForSequenceClassification.from_backbone(str(bert_folder), PolysenseConfig(adapter=adapter)).eval()
-    model.save_pretrained(tmp_path)
-    loaded = PolysenseForSequenceClassification.from_pretrained(tmp_path, dtype=dtype)
-    assert {p.dtype for p in loaded.parameters()} == {dtype}
-    with torch.no_grad():
-        found, expected = loaded(**inputs).logits, model(**inputs).logits
-    assert found.dtype == dtype
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)
-
-
-@pytest.mark.parametrize("kind", [None, "lora"])
-def test_fields_of_the_configuration_can_be_given_where_a_model_is_loaded(
-    tmp_path: Path, bert_folder: Path, kind: str | None
-) -> None:
-    adapter = AdapterSettings.of(kind).to_dict() if kind else None
-    PolysenseForSequenceClassification.from_backbone(
-        str(bert_folder), PolysenseConfig(adapter=adapter)
-    ).save_pretrained(tmp_path)
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dropout=0.3, dtype=torch.bfloat16)
-    assert (loaded.config.dropout, loaded.dropout.p, loaded.dtype) == (0.3, 0.3, torch.bfloat16)
-    with pytest.raises(TypeError, match="no_such_field"):
-        AutoModelForSequenceClassification.from_pretrained(tmp_path, no_such_field=1)
-
-
 def test_what_cannot_be_merged(bert_folder: Path) -> None:
     with pytest.raises(PolysenseError, match="a prompt cannot be merged"):
         fresh(bert_folder, "prompt").merge_adapter()
