@@ -24,7 +24,7 @@ def grid(tmp_path: Path, tiny: dict[str, Any], clip_folder: Path, tiny_task: Tin
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def trained_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds of the runs that are computed from here on."""
     seeds: list[int] = []
     run = Grid.train

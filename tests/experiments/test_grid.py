@@ -35,17 +35,17 @@ def test_rows_by_task_split_and_method(grid, tiny_task):
     assert [row.scores[1] for row in rows[3:]] == [round(100 * cell["scores"][split], 2) for split in SPLITS]
 
 
-def test_finished_cells_are_not_trained_again(grid, trained):
+def test_finished_cells_are_not_trained_again(grid, trained_seeds):
     rows = grid.rows()
-    assert trained == [0, 1, 0, 1]
-    trained.clear()
+    assert trained_seeds == [0, 1, 0, 1]
+    trained_seeds.clear()
     assert fresh(grid).rows() == rows
-    assert trained == []
+    assert trained_seeds == []
     next(grid.cells.glob("*-macsc-1-*.json")).unlink()
     assert [row.scores for row in fresh(grid).rows()] == [row.scores for row in rows]
-    assert trained == [1]
+    assert trained_seeds == [1]
     fresh(grid, seeds=[0, 1, 2]).rows()
-    assert trained == [1, 2, 2]
+    assert trained_seeds == [1, 2, 2]
 
 
 def test_a_run_that_stops_leaves_nothing_behind(grid, monkeypatch):
@@ -61,7 +61,7 @@ def test_what_is_given_twice_is_refused(grid):
             replace(grid, **again).plan()
 
 
-def test_a_run_that_fails_is_told_when_the_others_are_done(grid, monkeypatch, trained):
+def test_a_run_that_fails_is_told_when_the_others_are_done(grid, monkeypatch, trained_seeds):
     run = Grid.train
 
     def fail(self: Grid, data: Any, which: Run, settings: TrainingSettings, *more: Any) -> Any:
@@ -72,7 +72,7 @@ def test_a_run_that_fails_is_told_when_the_others_are_done(grid, monkeypatch, tr
     monkeypatch.setattr(Grid, "train", fail)
     with pytest.raises(PolysenseError, match=r"tiny text seed 1: training diverged \(1 of 4 runs failed, the others"):
         grid.rows()
-    assert trained == [0, 0, 1] and len(list(grid.cells.glob("*.json"))) == 3
+    assert trained_seeds == [0, 0, 1] and len(list(grid.cells.glob("*.json"))) == 3
 
 
 def test_a_cells_name_is_everything_that_is_asked(grid, tiny_task, tmp_path, monkeypatch):
@@ -134,10 +134,10 @@ def test_another_tower_in_the_same_place_is_another_cell(grid, tmp_path):
         ({"runs": [Run.parse("macsc,image=nowhere/tower")]}, "nowhere/tower"),
     ],
 )
-def test_a_mistake_shows_before_the_first_run(grid, changes, message, trained):
+def test_a_mistake_shows_before_the_first_run(grid, changes, message, trained_seeds):
     with pytest.raises(PolysenseError, match=message):
         replace(grid, **changes).rows()
-    assert trained == []
+    assert trained_seeds == []
 
 
 def test_fewer_rows_are_scored_the_same_for_all(grid, tiny_task):
@@ -203,7 +203,7 @@ def test_cells_are_plain_json(grid):
     assert cell.read() == found
 
 
-def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained):
+def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained_seeds):
     grid = replace(grid, runs=grid.runs[:1])
     rows = grid.rows()
     older = grid.plan()[0].file
@@ -211,12 +211,12 @@ def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained):
     cell["made"] |= {"source": "0123456789ab", "date": "2020-02-02"}
     cell["scores"]["validation"] = 0.5
     older.write_text(json.dumps(cell))
-    trained.clear()
+    trained_seeds.clear()
     taken = fresh(grid, accept_older=True)
-    assert taken.rows()[0].scores == [50.0, rows[0].scores[1]] and trained == []
+    assert taken.rows()[0].scores == [50.0, rows[0].scores[1]] and trained_seeds == []
     assert notes_of([taken])[-1] == "1 of 2 runs are of another revision: code 0123456789ab, 2020-02-02"
     again = fresh(grid)
-    assert again.rows()[0].scores == rows[0].scores and trained == [0]
+    assert again.rows()[0].scores == rows[0].scores and trained_seeds == [0]
     assert not any("revision" in note for note in notes_of([again]))
     cell["made"]["source"] = source_digest()
     cell["made"]["versions"]["torch"] = "1.0"
@@ -224,10 +224,10 @@ def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained):
     taken = fresh(grid, accept_older=True)
     taken.rows()
     assert notes_of([taken])[-1] == "1 of 2 runs are of another revision: torch 1.0, 2020-02-02"
-    assert trained == [0]
+    assert trained_seeds == [0]
 
 
-def test_a_cell_of_another_machine_counts_and_is_told(grid, trained):
+def test_a_cell_of_another_machine_counts_and_is_told(grid, trained_seeds):
     grid = replace(grid, runs=grid.runs[:1])
     first, second = (cell.file for cell in grid.plan() if cell.attempt(progress=False))
     for file, change in ((first, {"machine": "an abacus"}), (second, {})):
@@ -235,14 +235,14 @@ def test_a_cell_of_another_machine_counts_and_is_told(grid, trained):
         del cell["made"]["machine"]
         cell["made"] |= change
         file.write_text(json.dumps(cell))
-    trained.clear()
+    trained_seeds.clear()
     taken = fresh(grid)
     taken.rows()
     assert notes_of([taken])[-2:] == [
         "1 of 2 runs were made on another machine: an abacus",
         "1 of 2 runs were made on another machine: one that was not noted",
     ]
-    assert trained == []
+    assert trained_seeds == []
 
 
 @pytest.mark.parametrize(
@@ -253,12 +253,12 @@ def test_a_cell_of_another_machine_counts_and_is_told(grid, trained):
         ({"runs": ["text,prompt=true"], "tasks": ["tiny", "stsb"]}, r"run text\(prompt=true\): .*stsb has none"),
     ],
 )
-def test_what_cannot_be_run_shows_before_anything_is_trained(grid, trained, changes, message):
+def test_what_cannot_be_run_shows_before_anything_is_trained(grid, trained_seeds, changes, message):
     if "runs" in changes:
         changes = {**changes, "runs": [Run.parse(text, grid.runs[1].towers) for text in changes["runs"]]}
     with pytest.raises(PolysenseError, match=message):
         fresh(grid, **changes).rows()
-    assert trained == []
+    assert trained_seeds == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": {}, "seconds": 1}', '{"scores": 1}'])

@@ -21,7 +21,7 @@ from polysense.training.settings import TrainingSettings
 pytest_plugins = ("tiny_runs", "grid_support")
 
 
-def test_a_search_comes_before_the_cells(grid, trained, monkeypatch):
+def test_a_search_comes_before_the_cells(grid, trained_seeds, monkeypatch):
     asked: list[Any] = []
 
     def found(
@@ -34,15 +34,15 @@ def test_a_search_comes_before_the_cells(grid, trained, monkeypatch):
     monkeypatch.setattr("polysense.experiments.tuning.search", found)
     grid = replace(grid, runs=[grid.runs[0], Run.parse("macsc,dropout=0.2", grid.runs[1].towers)], search=7)
     rows = grid.rows()
-    assert asked == [(16, "text", 7, {}), (16, "macsc", 7, {"dropout": 0.2})] and len(trained) == 4
+    assert asked == [(16, "text", 7, {}), (16, "macsc", 7, {"dropout": 0.2})] and len(trained_seeds) == 4
     cells = grid.plan()
     assert [(c.settings.learning_rate, c.settings.dropout) for c in cells] == [(2e-3, 0.1)] * 2 + [(2e-3, 0.2)] * 2
     assert cells[-1].run.method.options["regulariser"] == {"weight": 0.5}
     assert grid.used["tiny"]["search"]["macsc(dropout=0.2)"]["settings"] == {"learning_rate": 2e-3}
     assert [row.method for row in rows[::3]] == ["text", "macsc(dropout=0.2)"]
-    assert fresh(grid).rows() == rows and len(asked) == 2 and len(trained) == 4
+    assert fresh(grid).rows() == rows and len(asked) == 2 and len(trained_seeds) == 4
     fresh(grid, search=8).rows()
-    assert len(asked) == 4 and len(trained) == 4
+    assert len(asked) == 4 and len(trained_seeds) == 4
     with pytest.raises(PolysenseError, match="1 trial or more"):
         fresh(grid, search=0).rows()
 
