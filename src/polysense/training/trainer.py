@@ -14,7 +14,7 @@ from transformers import Trainer
 
 from polysense.processes import SharedBatches, gather_objects, is_main, processes, share
 from polysense.training.divergence import check_finite
-from polysense.training.order import EpochGroupedSampler
+from polysense.training.order import EpochGroupedSampler, EpochSampler
 from polysense.training.problems import Rows
 from polysense.training.problems.generation import NO_TOKEN
 
@@ -64,14 +64,16 @@ class PolysenseTrainer(Trainer):
                 optimizer.add_param_group({**rest, "params": own, "lr": self.method_learning_rate})
         return optimizer
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ARG002 - that of the run
+        seed, rows = self.args.seed, cast("Rows", self.train_dataset)
         if not self.group_by_length:
-            return super()._get_train_sampler(train_dataset)
+            return EpochSampler(len(rows), seed, self._epoch)
         # By hand: the argument that asks for it has another name in other versions of transformers.
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
-        lengths = cast("Rows", self.train_dataset).lengths
-        # A run that goes on may be within an epoch.
-        return EpochGroupedSampler(batch, lengths, self.args.seed, lambda: int((self.state.epoch or 0) + 1e-6))
+        return EpochGroupedSampler(batch, rows.lengths, seed, self._epoch)
+
+    def _epoch(self) -> int:
+        return int((self.state.epoch or 0) + 1e-6)  # a run that goes on may be within an epoch
 
     def get_train_dataloader(self) -> Any:
         loader = super().get_train_dataloader()
