@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import polysense
 from polysense.cli.options import parse_options
 from polysense.errors import PolysenseError
 from polysense.experiments.grid import Grid, Run
@@ -190,6 +191,11 @@ def test_the_embedded_model_and_the_shipped_tower(cli, tmp_path):
     assert results["backbone"] == "minilm" and results["modalities"] == ["text", "image"]
     assert cli("predict", tmp_path / "m", "--text", "a banana", "--json").json["predictions"][0]["prediction"]
     assert [file.name for file in tmp_path.iterdir() if file.name != "rows.jsonl"] == ["m"]
+
+
+def test_the_version(cli):
+    outcome = cli("--version")
+    assert (outcome.status, outcome.out) == (0, f"polysense {polysense.__version__}\n")
 
 
 def test_no_arguments_show_the_help(cli):

@@ -249,6 +249,7 @@ def test_a_cell_of_another_machine_counts_and_is_told(grid, trained_seeds):
     ("changes", "message"),
     [
         ({"runs": ["text", "macsc,heads=5"]}, "method macsc: .*choose other options"),
+        ({"runs": ["tower,adapter=lora"]}, "method tower: .*ignores the backbone, .*leave the adapter out"),
         ({"backbone": "nope/nope"}, "backbone nope/nope: "),
         ({"runs": ["text,prompt=true"], "tasks": ["tiny", "stsb"]}, r"run text\(prompt=true\): .*stsb has none"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,13 +21,30 @@ from polysense.cli.training import merge, train
 from polysense.cli.vision_language import vl_app
 from polysense.cli.vl_compare import compare as vl_compare
 from polysense.errors import PolysenseError
+from polysense.version import __version__
 
 app = typer.Typer(
-    help="Fine-tune language models with the knowledge of images, sounds and videos.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"polysense {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune language models with the knowledge of images, sounds and videos."""
+
+
 for verb in (
     train,
     merge,

@@ -135,7 +135,7 @@ class Grid:
                         source = open_source(spec, self._settings(name, run, 0).reading(), False)
                         digests[spec], widths[spec] = source.fingerprint, source.width
                 own = {modality: widths[spec] for modality, spec in run.towers.items()}
-                check_method(run.method, self._backbone_config(data.kind), own)
+                check_method(run.method, self._backbone_config(data.kind), own, self._settings(name, run, 0))
                 for seed in self.seeds:
                     key = self.key(name, run, seed, contents, digests)
                     cells.append(Cell(self, name, run, seed, self.cells / f"{key}.json"))

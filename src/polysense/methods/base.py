@@ -86,7 +86,13 @@ class Interaction(nn.Module, ABC):
 
 
 class Combination(nn.Module, ABC):
-    """Choice 2: from representations to a prediction."""
+    """Choice 2: from representations to a prediction.
+
+    Attributes:
+        of_text: whether the text's representation is among them, so that the backbone is trained.
+    """
+
+    of_text: ClassVar[bool] = True
 
     def weights(self) -> dict[str, float]:
         """What each modality counts for, all together 1; empty where nothing in the method says so."""

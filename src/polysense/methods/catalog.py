@@ -24,7 +24,7 @@ INTERACTIONS: dict[str, type[Interaction]] = {
     "cross_attention": CrossModalAttention,
     "entity_injection": EntityInjection,
 }
-COMBINATIONS: dict[str, Callable[..., Combination]] = {
+COMBINATIONS: dict[str, type[Combination]] = {
     "text": TextOnly,
     "towers": TowersOnly,
     "concatenation": Concatenation,
@@ -82,6 +82,11 @@ class MethodConfig:
         return self.combination != "text" or self.interaction != "none"
 
     @property
+    def reads_text(self) -> bool:
+        """Whether the prediction hangs on what the backbone says, so that the backbone is trained."""
+        return COMBINATIONS[self.combination].of_text
+
+    @property
     def uses_graph(self) -> bool:
         """Whether the method looks at scene graphs."""
         return INTERACTIONS[self.interaction].uses_graph
@@ -112,7 +117,8 @@ class MethodConfig:
         return builder(sizes, **self.options.get("interaction", {}))
 
     def build_combination(self, sizes: Sizes, target: Target) -> Combination:
-        return COMBINATIONS[self.combination](sizes, target, **self.options.get("combination", {}))
+        builder: Callable[..., Combination] = COMBINATIONS[self.combination]
+        return builder(sizes, target, **self.options.get("combination", {}))
 
     def build_regulariser(self, sizes: Sizes, target: Target) -> Regulariser | None:
         builder = REGULARISERS[self.regulariser]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -97,12 +96,7 @@ class Concatenation(Combination):
     """All representations side by side through one linear layer (MASE section 3.1: the proxy baseline, MPB).
 
     A modality alone is what the layer says of it with the others at zero.
-
-    Attributes:
-        of_text: whether the text's representation is among them.
     """
-
-    of_text: ClassVar[bool] = True
 
     def __init__(self, sizes: Sizes, target: Target) -> None:
         super().__init__()

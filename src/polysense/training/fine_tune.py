@@ -40,6 +40,7 @@ def build_model(
 ) -> PolysensePreTrainedModel:
     """A fresh model of the method on a pretrained backbone, fitted to the labels of a task."""
     problem, adapter = PROBLEMS[data.kind].with_settings(settings), settings.adapter_settings()
+    _check_adapter(method, settings)
     config = PolysenseConfig(
         method=method.to_dict(),
         widths=dict(widths),
@@ -53,8 +54,10 @@ def build_model(
         return MODELS[data.kind].from_backbone(backbone, config)
 
 
-def check_method(method: MethodConfig, backbone: PreTrainedConfig, widths: Mapping[str, int]) -> None:
-    """Whether the method's layers fit a backbone, before any training.
+def check_method(
+    method: MethodConfig, backbone: PreTrainedConfig, widths: Mapping[str, int], settings: TrainingSettings
+) -> None:
+    """Whether the method's layers fit a backbone, and the settings the method, before any training.
 
     Args:
         backbone: its configuration.
@@ -63,9 +66,18 @@ def check_method(method: MethodConfig, backbone: PreTrainedConfig, widths: Mappi
     Raises:
         PolysenseError: they do not.
     """
+    _check_adapter(method, settings)
     config = PolysenseConfig(method=method.to_dict(), backbone=backbone.to_dict(), widths=widths)
     with _fitting(method):
         method.build_interaction(config.sizes())
+
+
+def _check_adapter(method: MethodConfig, settings: TrainingSettings) -> None:
+    if settings.adapter not in (None, "frozen") and not method.reads_text:
+        raise PolysenseError(
+            f"method {method.name}: its prediction ignores the backbone, so that an adapter "
+            f"({settings.adapter}) would learn nothing; leave the adapter out"
+        )
 
 
 @contextmanager
