@@ -22,6 +22,9 @@ def test_a_tasks_defaults_and_what_is_given():
     ("name", "value"),
     [
         *[(name, 0) for name in ("learning_rate", "batch_size", "epochs", "max_length", "k", "method_learning_rate")],
+        ("gradient_accumulation", 0),
+        ("gradient_accumulation", 1.5),
+        ("compile", "yes"),
         *[(name, -1) for name in ("epochs", "weight_decay", "dropout", "seed", "warmup", "k")],
         *[(name, float("nan")) for name in ("learning_rate", "dropout", "epochs")],
         ("epochs", float("inf")),
@@ -38,6 +41,12 @@ def test_bad_values_are_named(name: str, value: Any):
     with pytest.raises(PolysenseError) as caught:
         TrainingSettings.for_task(Defaults(), **{name: value})
     assert str(caught.value).startswith(name.replace("_", "-"))
+
+
+def test_settings_of_later_versions_change_the_name_of_a_run_only_where_they_are_used():
+    plain = TrainingSettings().identity()
+    assert {"compile", "gradient_accumulation"}.isdisjoint(plain) and plain["bf16"] is False
+    assert TrainingSettings(gradient_accumulation=2).identity() == {**plain, "gradient_accumulation": 2}
 
 
 def test_an_unknown_setting_gets_a_suggestion():

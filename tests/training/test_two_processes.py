@@ -1,4 +1,4 @@
-"""`torchrun -m polysense train` with two processes against one with batches of twice the size."""
+"""`torchrun` or `accelerate launch`, two processes, against one with batches of twice the size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from tiny_runs import text_rows, write_rows
 
 pytest_plugins = ("tiny_runs",)
 
-METHODS = ("macsc", "mase")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+# Its launcher of several processes on CPUs alone is MPI's; that of GPUs starts them anywhere.
+ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
 
 
 def train(
-    folder: Path, processes: int, tiny: dict[str, Any], method: str, **more: Any
+    folder: Path, processes: int, tiny: dict[str, Any], method: str, launcher: Sequence[str] = TORCHRUN, **more: Any
 ) -> subprocess.CompletedProcess[str]:
     """26 rows, so that the last global batch of an epoch has two in it."""
     rows = write_rows(folder / "rows.jsonl", text_rows(26))
@@ -42,8 +46,8 @@ def train(
         "kind": "classification",
         **more,
     }
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    command = [sys.executable, *(launch if processes > 1 else []), "-m", "polysense", "train", "--json"]
+    launch = ["-m", *launcher] if processes > 1 else []
+    command = [sys.executable, *launch, "-m", "polysense", "train", "--json"]
     for name, value in options.items():
         command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return subprocess.run(
@@ -57,9 +61,19 @@ def results(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_train_what_one_does(tmp_path: Path, tiny: dict[str, Any], method: str) -> None:
-    one, two = (results(train(tmp_path, processes, tiny, method, **{"group-by-length": True})) for processes in (1, 2))
+@pytest.mark.parametrize(
+    ("method", "launcher", "more"),
+    [
+        ("macsc", TORCHRUN, {"group-by-length": True}),
+        ("mase", TORCHRUN, {"group-by-length": True}),
+        ("macsc", ACCELERATE, {"gradient-accumulation": 2}),
+    ],
+    ids=["macsc", "mase", "accelerate launch, gradients accumulated"],
+)
+def test_two_processes_train_what_one_does(
+    tmp_path: Path, tiny: dict[str, Any], method: str, launcher: Sequence[str], more: dict[str, Any]
+) -> None:
+    one, two = (results(train(tmp_path, processes, tiny, method, launcher, **more)) for processes in (1, 2))
     weights = [load_file(tmp_path / f"{method}-{processes}" / "model.safetensors") for processes in (1, 2)]
     before = load_file(tmp_path / "bert" / "model.safetensors")["embeddings.word_embeddings.weight"]
     assert (weights[0]["backbone.embeddings.word_embeddings.weight"] - before).abs().max() > 1e-3

@@ -72,7 +72,10 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the backbone.")] = None,
     method_learning_rate: Annotated[float | None, typer.Option(help="Of the method's own layers.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a batch, of each process.")] = None,
+    gradient_accumulation: Annotated[
+        int | None, typer.Option(min=1, help="Batches a step, which takes the mean of their gradients.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     dropout: Annotated[float | None, typer.Option(help="On the representations.")] = None,
@@ -83,6 +86,9 @@ def train(
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision: the backbone in bfloat16.")] = False,
     group_by_length: Annotated[
         bool, typer.Option("--group-by-length", help="Batches of rows of like length: less padding.")
+    ] = False,
+    compile: Annotated[  # noqa: A002 - the flag's name
+        bool, typer.Option("--compile", help="Compile the backbone by torch.compile: pays in long runs.")
     ] = False,
     k: Annotated[int | None, typer.Option("--k", min=1, help="Prototypes a sentence and modality.")] = None,
     selection: SelectionOption = None,
@@ -131,6 +137,7 @@ def train(
             learning_rate=learning_rate,
             method_learning_rate=method_learning_rate,
             batch_size=batch_size,
+            gradient_accumulation=gradient_accumulation,
             epochs=epochs,
             weight_decay=weight_decay,
             dropout=dropout,
@@ -140,6 +147,7 @@ def train(
             warmup=warmup,
             bf16=bf16,
             group_by_length=group_by_length,
+            compile=compile,
             k=k,
             selection=selection,
             layers=layers,

@@ -252,7 +252,7 @@ class Grid:
         parts = [
             run.method.to_dict(),
             {modality: digests[spec] for modality, spec in run.towers.items()},
-            asdict(self._settings(task, run, seed)),
+            self._settings(task, run, seed).identity(),
             self._backbone_identity,
             [self._most_rows(self.data(task)), self.train_share, self.shots],
             task,

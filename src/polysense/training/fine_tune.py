@@ -19,6 +19,7 @@ from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
 from polysense.processes import join
 from polysense.tasks import TaskData
+from polysense.training.compilation import compile_backbone
 from polysense.training.data import has_pairs, split_texts
 from polysense.training.e_step import EStep
 from polysense.training.problems import PROBLEMS
@@ -132,6 +133,8 @@ def fine_tune(
     problem = PROBLEMS[data.kind].with_settings(settings)
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
+    if settings.compile:
+        compile_backbone(model.backbone)
     model.train_towers(processor.begin_training())
     together = join()
     progress = progress and together.is_main_process
@@ -150,6 +153,7 @@ def fine_tune(
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=2 * settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
         num_train_epochs=settings.epochs,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup,

@@ -14,10 +14,11 @@ from polysense.tasks import Defaults
 from polysense.towers.tower import SaliencyLayers
 from polysense.training.checks import check_numbers, check_switches, with_given
 
-_WHOLE = ("batch_size", "max_length", "max_target_length", "beams", "k", "seed")
+_WHOLE = ("batch_size", "gradient_accumulation", "max_length", "max_target_length", "beams", "k", "seed")
 _READING = ("layers", "long_texts", "precision", "selection")
 _ADAPTER = ("adapter", "adapter_options")
-_SWITCHES = ("bf16", "group_by_length", "prompt")
+_SWITCHES = ("bf16", "compile", "group_by_length", "prompt")
+_LATER = ("compile", "gradient_accumulation")
 _MAY_BE_ZERO = ("weight_decay", "warmup", "dropout", "seed")
 _MOST = {"seed": 2**32 - 1, "dropout": 1, "warmup": 1}
 
@@ -29,7 +30,7 @@ class TrainingSettings:
     Attributes:
         learning_rate: of AdamW for the backbone, at its peak.
         method_learning_rate: for the method's own layers, which start from nothing; None: as the backbone's.
-        batch_size: samples a step.
+        batch_size: samples a batch, of each process.
         epochs: passes over the training split.
         weight_decay: of AdamW.
         warmup: share of the steps over which the learning rate rises; it falls linearly to zero after.
@@ -39,6 +40,8 @@ class TrainingSettings:
         k, layers, long_texts, precision, selection: how prototypes are read (see `Reading`).
         dropout: on the representations r[m].
         bf16: train in mixed precision, the backbone's products in bfloat16; the method stays in single precision.
+        compile: let `torch.compile` compile the backbone, where steps take their time; the first ones wait for it.
+        gradient_accumulation: batches to a step, which takes the mean of their gradients. A contrast is within a batch.
         group_by_length: make batches of rows of about the same length, which hold less padding.
         adapter: train only "lora", "ia3", "prompt" or nothing ("frozen") of the backbone; None: all of it.
         adapter_options: of that kind (see `AdapterSettings`).
@@ -62,6 +65,8 @@ class TrainingSettings:
     selection: Selection = "saliency"
     dropout: float = 0.1
     bf16: bool = False
+    compile: bool = False
+    gradient_accumulation: int = 1
     group_by_length: bool = False
     adapter: str | None = None
     adapter_options: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +98,11 @@ class TrainingSettings:
         if self.adapter_options:
             raise PolysenseError(f"adapter option {next(iter(self.adapter_options))} without an adapter: name its kind")
         return None
+
+    def identity(self) -> dict[str, Any]:
+        """All of them, but for what later versions added and this run leaves at its default: names of runs stay."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value != defaults[name]}
 
     @classmethod
     def for_task(cls, defaults: Defaults, **given: Any) -> TrainingSettings:
