@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ AHEAD = 1024
 
 
 class Predictor:
-    """A trained model with its processor, ready for raw text.
+    """A trained model with its processor, ready for raw text; safe to call from several threads, which take turns.
 
     Example:
         >>> Predictor.load("models/color").predict(["the color of a banana"])[0].label
@@ -40,6 +41,8 @@ class Predictor:
         self.model = model.eval()
         self.processor = processor
         self.batch_size = batch_size
+        # Tokenizers and what is remembered of prototypes are not made for several threads.
+        self._turn = threading.RLock()
 
     @classmethod
     def load(cls, folder: str | Path, batch_size: int = 64, store: Store = None) -> Self:
@@ -111,7 +114,8 @@ class Predictor:
         if choices is None:
             self.check_texts(texts)
         predictions = []
-        with tqdm(total=len(split), desc="predict", unit="text", disable=not progress, leave=False) as bar:
+        bar = tqdm(total=len(split), desc="predict", unit="text", disable=not progress, leave=False)
+        with self._turn, bar:
             for start in range(0, len(split), AHEAD):
                 some = split.select(range(start, min(start + AHEAD, len(split))))
                 self.processor.look_ahead(split_texts(some))
@@ -124,8 +128,9 @@ class Predictor:
         """(N, C) log-probabilities of the classes of texts, or (N,) values."""
         split = as_split(self.kind, texts, None)
         self.check_texts(texts)
-        self.processor.look_ahead(texts)
-        return torch.from_numpy(self.outputs(self.problem.rows(split, self.processor), progress))
+        with self._turn:
+            self.processor.look_ahead(texts)
+            return torch.from_numpy(self.outputs(self.problem.rows(split, self.processor), progress))
 
     def check_texts(self, texts: Sequence[Text], flags: str = "--text-pair, or --text-column twice") -> None:
         """Refuse texts of which a model would say something that it has not learnt.
@@ -151,10 +156,11 @@ class Predictor:
         """What predictions are made of, of rows in their order."""
         collate, parts = self.problem.collator(self.processor), []
         starts = tqdm(range(0, len(rows), self.batch_size), desc="predict", disable=not progress, leave=False)
-        for start in starts:
-            batch = collate([rows[i] for i in range(start, min(start + self.batch_size, len(rows)))])
-            inputs = send_to_device(batch, self.model.device)
-            parts.append(self.problem.outputs(self.model, inputs).float().cpu().numpy())
+        with self._turn:
+            for start in starts:
+                batch = collate([rows[i] for i in range(start, min(start + self.batch_size, len(rows)))])
+                inputs = send_to_device(batch, self.model.device)
+                parts.append(self.problem.outputs(self.model, inputs).float().cpu().numpy())
         return padded(parts)
 
 

@@ -1,0 +1,46 @@
+"""Predictions from several threads at once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polysense.training.predict import Predictor
+from support import sentences
+
+pytest_plugins = ("tiny_runs",)
+
+
+def test_threads_get_what_one_alone_gets(trained: Path) -> None:
+    texts = [sentences(3, 2 + number % 7, number) for number in range(120)]
+    alone = Predictor.load(trained)
+    expected = [alone.predict(some) for some in texts]
+    shared = Predictor.load(trained)  # which remembers nothing yet
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(shared.predict, texts))
+    assert found == expected
+
+
+@pytest.mark.parametrize("verb", ["predict", "scores"])
+def test_threads_take_turns(trained: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.load(trained)
+    inside: list[int] = []
+    most = 0
+    collate = predictor.processor.collate
+
+    def counted(*inputs: Any) -> Any:
+        nonlocal most
+        inside.append(1)
+        most = max(most, len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return collate(*inputs)
+
+    monkeypatch.setattr(predictor.processor, "collate", counted)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(getattr(predictor, verb), [[f"dog {number}"] for number in range(12)]))
+    assert most == 1
