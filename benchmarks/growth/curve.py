@@ -1,0 +1,65 @@
+"""A measured curve, and how steep it is."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.timing import memory_kilobytes, seconds
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one size took.
+
+    Attributes:
+        size: on the curve's axis.
+        seconds: the median of some calls.
+        megabytes: the most that a call had at once, beyond what was there before it.
+    """
+
+    size: int
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Time and memory over sizes.
+
+    Attributes:
+        name: of the work. axis: what grows. points: by size.
+        time_order, memory_order: the exponents that are expected for large sizes.
+    """
+
+    name: str
+    axis: str
+    points: Sequence[Point]
+    time_order: float
+    memory_order: float
+
+    def exponents(self, field: str) -> tuple[float, float]:
+        """Of "seconds" or "megabytes": over all sizes, and between the last two, which hides less behind constants."""
+        values = [max(float(getattr(point, field)), 1e-9) for point in self.points]
+        sizes = [point.size for point in self.points]
+
+        def exponent(first: int, last: int) -> float:
+            return math.log(values[last] / values[first]) / math.log(sizes[last] / sizes[first])
+
+        return exponent(0, -1), exponent(-2, -1)
+
+
+def measure(size: int, work: Callable[[], object], calls: int = 5) -> Point:
+    """Time and memory of some calls, after one that is not counted."""
+    work()
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # else memory that was freed is used again, and counts for nothing
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
+    before = memory_kilobytes("VmRSS")
+    times = [seconds(work) for _ in range(calls)]
+    return Point(size, statistics.median(times), (memory_kilobytes("VmHWM") - before) / 1024)

@@ -1,0 +1,94 @@
+"""Training steps, and the reading of prototypes: over length, batch, K and modalities."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from benchmarks.growth.curve import Curve, measure
+from polysense.methods.catalog import method_config
+from polysense.modality import MODALITIES
+from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.prototypes.reader import read_prototypes
+from polysense.prototypes.reading import Reading
+from polysense.towers.registry import open_tower
+
+METHODS = ("text", "macsc", "mase")
+WORDS = ("the", "a", "red", "yellow", "cat", "dog", "banana", "bird", "sits", "sings", "on", "mat", "under", "big")
+READ_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step is measured, but for what grows."""
+
+    words: int = 14
+    batch: int = 32
+    k: int = 4
+    modalities: int = 3
+
+
+AXES: Mapping[str, tuple[str, Sequence[int]]] = {
+    "words": ("words a sentence", (8, 16, 32, 64, 128, 256)),
+    "batch": ("sentences a batch", (4, 8, 16, 32, 64, 128)),
+    "k": ("prototypes a sentence and modality (K)", (1, 2, 4, 8, 16, 32)),
+    "modalities": ("modalities beside the text", (1, 2, 3, 6, 12)),
+}
+"""By field of `Place`: its name on the axis, and the sizes."""
+
+ORDERS = {"words": (1.0, 1.0), "batch": (1.0, 1.0), "k": (0.0, 0.0), "modalities": (0.0, 0.0)}
+"""Expected of a step: the backbone's linear layers grow with the tokens; of 0, all else is the backbone."""
+
+
+def sentences(count: int, words: int) -> list[str]:
+    """Made-up ones of so many words."""
+    drawn = random.Random(0)
+    return [" ".join(drawn.choices(WORDS, k=words)) for _ in range(count)]
+
+
+def step_curves() -> list[Curve]:
+    """A training step of each method over each axis."""
+    found = []
+    for name, (axis, sizes) in AXES.items():
+        for method in METHODS:
+            if method == "text" and name in ("k", "modalities"):
+                continue  # which looks at none
+            points = [measure(size, step(method, replace(Place(), **{name: size}))) for size in sizes]
+            found.append(Curve(method, axis, points, *ORDERS[name]))
+    return found
+
+
+def step(method: str, place: Place) -> Callable[[], None]:
+    """Forward, backward and AdamW on MiniLM, prototypes and graphs in memory."""
+    torch.manual_seed(0)
+    chosen = method_config(method)
+    specs = {f"m{i}": MODALITIES[i % len(MODALITIES)] for i in range(place.modalities)} if chosen.multimodal else {}
+    processor = PolysenseProcessor.from_backbone(
+        "minilm", specs, Reading(k=place.k), max_length=512, store=False, scene_graphs=chosen.uses_graph
+    )
+    texts = sentences(place.batch, place.words)
+    processor.prepare(texts, progress=False)
+    inputs = processor(texts)
+    config = PolysenseConfig(method=chosen.to_dict(), widths=processor.widths, num_labels=2)
+    model = PolysenseForSequenceClassification.from_backbone("minilm", config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    labels = torch.arange(place.batch) % 2
+
+    def work() -> None:
+        model(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return work
+
+
+def reading_curve() -> Curve:
+    """Prototypes of 64 sentences by the image tower that ships, over their length."""
+    tower, reading = open_tower("image"), Reading()
+    axis, sizes = AXES["words"]
+    texts = {size: sentences(READ_AT_ONCE, size) for size in sizes}
+    points = [measure(size, lambda size=size: read_prototypes(tower, reading, texts[size])) for size in sizes]
+    return Curve("reading prototypes", axis, points, 1.0, 0.0)
