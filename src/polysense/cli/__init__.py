@@ -15,6 +15,7 @@ from polysense.cli.extract import extract
 from polysense.cli.figures import figure_app
 from polysense.cli.models import evaluate, predict
 from polysense.cli.probe import probe
+from polysense.cli.reporting import Interrupted
 from polysense.cli.reproduce import reproduce
 from polysense.cli.towers import towers_app
 from polysense.cli.training import merge, train
@@ -71,10 +72,11 @@ _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name_
 
 
 def main() -> None:
-    """Run a command; an error meant for the user is one line, and exit status 2."""
+    """Run a command; an error meant for the user is one line, and exit status 2, or 130 after Ctrl-C."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except typer.Abort:
+    except (Interrupted, typer.Abort) as stop:
+        sys.stderr.write(f"\npolysense: interrupted{f': {stop}' if str(stop) else ''}\n")
         sys.exit(130)
     except _UsageError as error:
         _fail(error.format_message())

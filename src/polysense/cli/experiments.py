@@ -22,7 +22,7 @@ from polysense.cli.options import (
     chosen_store,
     parse_options,
 )
-from polysense.cli.reporting import command, report
+from polysense.cli.reporting import GOES_ON, command, report
 from polysense.errors import PolysenseError
 
 
@@ -104,7 +104,7 @@ def compare(
         console.print(rich_table(result, "Points of 100"))
         console.print(f"[dim]the numbers are in {escape(str(output))}")
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: GOES_ON)
 
 
 def _spread(shares: list[float]) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from polysense.cli.options import DataDir, Json, Layers, LongTextsOption, PrecisionOption, StoreOption, TextColumns
-from polysense.cli.reporting import report
+from polysense.cli.reporting import GOES_ON, report
 
 MEGA = 1e6
 
@@ -62,7 +62,7 @@ def extract(
             console.print(f"scene graphs: {row['texts']:,} texts, {row['parsed']:,} parsed in {row['seconds']:.1f} s")
         console.print(f"[dim]stored in {escape(result['store'])}")
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: GOES_ON)
 
 
 def _table(rows: dict[str, Any], things: str) -> Table:

@@ -21,11 +21,33 @@ def command() -> str:
     return "polysense " + shlex.join(sys.argv[1:])
 
 
-def report(work: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any], Console], None], as_json: bool) -> None:
-    """Do the work and print its result on standard output, as JSON or by `show`."""
-    # Libraries print as they please; only the result may reach standard output.
-    with redirect_stdout(sys.stderr):
-        result = work()
+GOES_ON = "what is finished is kept, and the same command goes on"
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """Ctrl-C; what became of the work."""
+
+
+def report(
+    work: Callable[[], dict[str, Any]],
+    show: Callable[[dict[str, Any], Console], None],
+    as_json: bool,
+    kept: Callable[[], str] = lambda: "nothing was written",
+) -> None:
+    """Do the work and print its result on standard output, as JSON or by `show`.
+
+    Args:
+        kept: says after Ctrl-C what is left, and what to type to go on.
+
+    Raises:
+        Interrupted: Ctrl-C.
+    """
+    try:
+        # Libraries print as they please; only the result may reach standard output.
+        with redirect_stdout(sys.stderr):
+            result = work()
+    except KeyboardInterrupt:
+        raise Interrupted(kept()) from None
     if os.environ.get("RANK", "0") != "0":  # of a launcher's several processes one speaks
         return
     if as_json:

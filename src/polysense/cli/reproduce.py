@@ -21,7 +21,7 @@ from polysense.cli.options import (
     check_output,
     chosen_store,
 )
-from polysense.cli.reporting import command, report
+from polysense.cli.reporting import GOES_ON, command, report
 from polysense.errors import PolysenseError
 
 
@@ -90,7 +90,7 @@ def reproduce(
     elif scale == "paper" or not entry.columns:
         report(write_script, _show_script, as_json)
     else:
-        report(compute, _show_table, as_json)
+        report(compute, _show_table, as_json, lambda: GOES_ON)
 
 
 def _table(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

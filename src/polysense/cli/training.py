@@ -110,6 +110,7 @@ def train(
 ) -> None:
     """Fine-tune a model on a task or on your own rows."""
     from polysense.methods.catalog import method_config
+    from polysense.training.runs import what_is_kept
     from polysense.training.train import train as run
 
     def work() -> dict[str, Any]:
@@ -164,7 +165,7 @@ def train(
         score_table(console, f"{results['task']}, {results['method']}, {modalities}", results)
         console.print(f"[dim]{results['seconds']} s; the model is in {escape(str(output_dir))}")
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: what_is_kept(output_dir))
 
 
 def merge(

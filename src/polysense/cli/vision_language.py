@@ -150,6 +150,7 @@ def pretrain(
     as_json: Json = False,
 ) -> None:
     """Pre-train a vision-language model on captions, by association at anchors."""
+    from polysense.training.runs import what_is_kept
     from polysense.vision_language.captions import read_caption_folder, take_share
     from polysense.vision_language.lexicon import Lexicon
     from polysense.vision_language.pretraining import pretrain as run
@@ -188,7 +189,7 @@ def pretrain(
             f"classes; {results['seconds']} s; the model is in {escape(str(output_dir))}"
         )
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: what_is_kept(output_dir))
 
 
 @vl_app.command()
@@ -222,6 +223,7 @@ def train(
 ) -> None:
     """Fine-tune a pre-trained model on a downstream task, and score it on the other parts."""
     from polysense.errors import PolysenseError
+    from polysense.training.runs import what_is_kept
 
     def work() -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -255,7 +257,7 @@ def train(
             console.print(f"[dim]{count} training examples left out: {escape(reason)}")
         console.print(f"[dim]{results['seconds']} s; the model is in {escape(str(output_dir))}")
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: what_is_kept(output_dir))
 
 
 @vl_app.command()

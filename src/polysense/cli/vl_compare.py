@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from polysense.cli.options import Json, check_output, parse_options
-from polysense.cli.reporting import command, report
+from polysense.cli.reporting import GOES_ON, command, report
 
 
 def compare(
@@ -104,4 +104,4 @@ def compare(
         console.print(table)
         console.print(f"[dim]the numbers are in {escape(str(output))}")
 
-    report(work, show, as_json)
+    report(work, show, as_json, lambda: GOES_ON)

@@ -62,6 +62,14 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
         )
 
 
+def what_is_kept(folder: Path) -> str:
+    """What an interrupted run that was to end in `folder` left, and what to type to go on."""
+    partial = working_folder(folder)
+    if any(partial.glob("checkpoint-*")):
+        return f"{partial} holds a checkpoint, from which the same command with --resume goes on"
+    return "there was no checkpoint yet; the same command begins anew"
+
+
 def finish_run(
     folder: Path,
     parts: Sequence[Any],
