@@ -11,7 +11,7 @@ OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 av==15.0.0 dataset
           safetensors==0.5.0 scipy==1.13.0 soundfile==0.13.0 spacy==3.8.2 torch-geometric==2.6.1 tqdm==4.66.3 \
           typer==0.24.0 optuna==4.0.0 peft==0.21.0 pycocoevalcap==1.2 scikit-learn==1.5.0 tensorboard==2.18.0
 
-.PHONY: setup demo test test-oldest lint format bench docs clean
+.PHONY: setup demo test test-oldest lint format audit bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,14 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Known holes of what is installed, as PyPI's JSON service tells them; without it this fails. The tool has an environment
+# of its own. A version's "+cpu" is torch's alone: PyPI knows the release without it.
+audit: setup
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+[^=]*$$//' > .venv-audit/installed.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/installed.txt
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
@@ -54,4 +62,4 @@ docs: setup
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir build/doctrees docs build/docs
 
 clean:
-	rm -rf build demo-output .venv .venv-oldest
+	rm -rf build demo-output .venv .venv-oldest .venv-audit

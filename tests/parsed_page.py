@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br"}
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    '"onmouseover="alert(1)" x="',
+    "'><img src=x onerror=alert(1)>",
+    "</style></title></svg><script>alert(1)</script>",
+    "javascript:alert(1)",
+    "--strength:0;background:url(//x)",
+    "a\u2028b\u2029</p>]]><!--",
+)
+"""Texts and names that would do something in a page that is put together carelessly."""
 
 
 class Parsed(HTMLParser):
@@ -37,6 +49,14 @@ class Parsed(HTMLParser):
             self.text += data
         if "mark" in self.open:
             self.marked[-1] += data
+
+    def kinds(self) -> set[tuple[str, str]]:
+        """The elements and attributes, with the values of those that a browser acts on, whatever their numbers."""
+        acting = ("style", "class", "href", "src", "id", "http-equiv", "content")
+        values = {
+            (name, re.sub(r"[0-9.]+", "0", value or "") if name in acting else "") for name, value in self.attributes
+        }
+        return values | {(tag, "element") for tag in self.tags}
 
     def needs_nothing(self) -> bool:
         """Whether it has no script, asks for nothing beside itself and listens to nothing."""

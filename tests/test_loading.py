@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +15,14 @@ from transformers import BertConfig, BertForMaskedLM, BertForPreTraining
 import support
 from polysense.errors import PolysenseError
 from polysense.models.backbone import load_backbone
-from polysense.models.encoder_decoder import load_encoder_decoder
+from polysense.models.configuration import PolysenseConfig
+from polysense.models.encoder_decoder import build_encoder_decoder, load_encoder_decoder
 from polysense.models.new_backbone import small_encoder_decoder
+from polysense.models.processing import PolysenseProcessor
+from polysense.retrieval.encoders import ClipPictures
 from polysense.towers.registry import open_tower
+from polysense.towers.tower import load_tokenizer
+from polysense.vision_language.detection.hugging_face import HuggingFaceDetector
 
 SHOWN = ("LOAD REPORT", "MISSING", "UNEXPECTED")
 
@@ -82,3 +89,78 @@ def test_so_is_it_for_texts_that_are_written(tmp_path: Path, caplog: pytest.LogC
     changed(folder, lambda weights: weights.update({name: torch.zeros(3, 3)}))
     with pytest.raises(PolysenseError, match=r"wo\.weight is of shape \(3, 3\)"):
         load_encoder_decoder(str(folder))
+
+
+CODE = """
+from pathlib import Path
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+Path({harm!r}).touch()
+class Evil(PretrainedConfig):
+    model_type = "evil"
+class EvilTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+@pytest.fixture
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a model with code of its own, which touches `harm`, and a person who says yes to everything."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "modules")])
+    folder = support.save_bert(tmp_path / "evil")
+    (folder / "evil.py").write_text(CODE.format(harm=str(tmp_path / "harm")))
+    code = {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil", "AutoModelForSeq2SeqLM": f"{folder}--evil.Evil"}
+    edit(folder / "config.json", model_type="evil", auto_map=code)
+    tokenizer = {"auto_map": {"AutoTokenizer": [None, "evil.EvilTokenizer"]}, "tokenizer_class": "EvilTokenizer"}
+    edit(folder / "tokenizer_config.json", **tokenizer)
+    processor = {"auto_map": {"AutoImageProcessor": "evil.Evil"}, "image_processor_type": "Evil"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def edit(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def fresh_decoder(folder: str) -> object:
+    settings = json.loads((Path(folder) / "config.json").read_text())
+    return build_encoder_decoder(PolysenseConfig(backbone={**settings, "model_type": "bert"}))
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        load_backbone,
+        load_encoder_decoder,
+        fresh_decoder,
+        open_tower,
+        load_tokenizer,
+        PolysenseProcessor.from_backbone,
+        HuggingFaceDetector,
+        ClipPictures,
+        lambda folder: open_tower(f"encoder:{folder}"),
+    ],
+)
+def test_code_in_a_models_folder_is_not_run_even_if_the_user_would_agree(
+    opened: Callable[[str], object], evil: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((PolysenseError, ValueError), match="custom code"):
+        opened(str(evil))
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_pickle_of_weights_that_would_run_something(tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.mkdir, (tmp_path / "harm",)
+
+    folder = support.save_bert(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    load_backbone(str(folder))
+    torch.save({**weights, "more": Harm()}, folder / "pytorch_model.bin")
+    with pytest.raises(PolysenseError, match="the folder holds no model that can be loaded"):
+        load_backbone(str(folder))
+    assert not (tmp_path / "harm").exists()

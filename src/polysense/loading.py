@@ -68,6 +68,17 @@ def hub_errors(what: str, source: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
+def open_auto(cls: type[Any], source: str | Path) -> Any:
+    """What an Auto class of transformers (`AutoConfig`, `AutoTokenizer`, ...) reads of a hub id or a folder.
+
+    Python code beside it is never imported; asked without a word, transformers would offer on the terminal to run it.
+
+    Raises:
+        Exception: as `from_pretrained`, which `hub_errors` makes a `PolysenseError`; also where that code is needed.
+    """
+    return cls.from_pretrained(str(source), trust_remote_code=False)
+
+
 def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """A pretrained model, and those of its parameters, by name, that its files lack and that start at random.
 
@@ -88,7 +99,11 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         transformers_logging.set_verbosity_error()
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(
-            resolve_model(source), output_loading_info=True, ignore_mismatched_sizes=True, **options
+            resolve_model(source),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            **options,
         )
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -342,3 +342,13 @@ def test_frames_that_are_larger_than_announced(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(frames, "_stretch", lambda _: (0.0, 4.0))
     with pytest.raises(UnusableError, match=r"^broken"):
         clip_frames(data)
+
+
+def test_a_moving_picture_whose_frames_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header of a GIF says nothing of how far its frames reach."""
+    data = bytearray(moving("GIF", [plain(SHADES[0]), plain(SHADES[1])]))
+    monkeypatch.setattr(frames, "MAX_MEGAPIXELS", 1)
+    place = data.rindex(b"\x2c\0\0\0\0")  # the second frame: left, top, width, height
+    data[place + 5 : place + 9] = struct.pack("<HH", 2000, 3000)
+    with pytest.raises(UnusableError, match="6 megapixels a frame, more than 1"):
+        clip_frames(bytes(data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -101,6 +101,21 @@ def _nasty() -> Explanation:
     return Explanation("models/<m>", "macsc", texts, whole, shares, None)
 
 
+def _named(name: str) -> Explanation:
+    """Everything that is a text or a name is this one."""
+    texts = (f"{name} {name}", name)
+    whole = Prediction(name, {name: 0.7, f"{name}2": 0.3})
+    other = Prediction(f"{name}2", {name: 0.2, f"{name}2": 0.8})
+    shares = {
+        "text": ModalityShare(0.5, None, whole, other),
+        name: ModalityShare(0.5, prototypes(texts, (name, 2.0)), other, whole),
+    }
+    nodes = [Node("entity", 0, 0, len(name)), Node("entity", 0, len(name) + 1, len(texts[0]))]
+    nodes.append(Node("attribute", 1, 0, len(name)))
+    relations = [relation(texts, 0, 1, "action", name), relation(texts, 1, 2, "attribute")]
+    return Explanation(name, name, texts, whole, shares, SceneGraph(tuple(nodes), tuple(relations)))
+
+
 def _long() -> Explanation:
     texts = ("Who sees the fox?", "the quick brown fox saw " * 1000 + "a <lynx>")
     spans = prototypes(texts, ("quick", 2.0), ("<lynx>", 4.0), part=1)
@@ -157,3 +172,9 @@ def made_up(request: pytest.FixtureRequest) -> Explanation:
 def crowded(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], SceneGraph]:
     """Texts and a graph of many entities."""
     return crowd(request.param)
+
+
+@pytest.fixture
+def named() -> Callable[[str], Explanation]:
+    """One whose texts and names are all the same."""
+    return _named

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from parsed_page import Parsed
+from parsed_page import PAYLOADS, Parsed
 from polysense.explain.page import CLASSES, page, write_page
 
 
@@ -37,6 +37,13 @@ def test_texts_labels_and_names_are_shown_not_obeyed(nasty):
     assert "b" not in found.tags
     assert len(re.findall(r"<b>\d+&", found.text.split("Modalities")[0])) == CLASSES + 1
     assert f"and {20 - CLASSES} more, " in found.text
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_text_or_name_adds_no_element_and_no_attribute(named, payload):
+    found, harmless = Parsed(page(named(payload))), Parsed(page(named("x" * len(payload))))
+    assert found.kinds() == harmless.kinds()
+    assert found.needs_nothing() and found.text.count(payload) > 5
 
 
 def test_a_long_text_is_cut_and_there_as_a_whole(long):

@@ -12,6 +12,7 @@ import pytest
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS, check_files
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.models.processing import PROCESSOR_FILE
 from polysense.training import train
 from polysense.training.predict import Predictor
 
@@ -94,3 +95,15 @@ def test_a_list_does_not_lead_out_of_the_folder(folder: Path) -> None:
     known = json.loads((folder / CHECKSUMS).read_text())
     (folder / CHECKSUMS).write_text(json.dumps({**known, "../secret": "0", str(outside): "0"}))
     Predictor.load(folder)
+
+
+def test_a_tower_of_its_own_lies_in_the_folder(folder: Path) -> None:
+    (folder / CHECKSUMS).unlink()
+    settings = json.loads((folder / PROCESSOR_FILE).read_text())
+    place = settings["towers"]["image"]["spec"]
+    (folder / "towers").rename(folder.parent / "elsewhere")
+    for other in (f"../elsewhere/{place.rpartition('/')[2]}", str(folder.parent / "elsewhere" / "image")):
+        settings["towers"]["image"]["spec"] = other
+        (folder / PROCESSOR_FILE).write_text(json.dumps(settings))
+        with pytest.raises(PolysenseError, match=f"{PROCESSOR_FILE}: '.*' is no tower of its own for 'image'"):
+            PolysenseProcessor.from_pretrained(folder)

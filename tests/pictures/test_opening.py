@@ -13,7 +13,7 @@ from PIL import Image
 
 from polysense.errors import PolysenseError
 from polysense.pictures import opening
-from polysense.pictures.opening import open_picture
+from polysense.pictures.opening import MAX_MEGAPIXELS, open_picture, stretched
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -104,3 +104,24 @@ def test_the_limit_can_be_changed() -> None:
     assert open_picture(data, max_megapixels=1).size == (1000, 1000)
     with pytest.raises(PolysenseError, match=r"the picture: 1 megapixels, more than 0.5; scale it down"):
         open_picture(data, max_megapixels=0.5)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "expected"),
+    [
+        ((640, 480), 8, (640, 480)),
+        ((3, 1), 8, (8, 8)),
+        ((900, 1), 8, (900, 112)),
+        ((1, 900), 4, (225, 900)),
+        ((7000, 7000), 4, (7000, 7000)),
+    ],
+)
+def test_thin_and_tiny_pictures_are_stretched(size: tuple[int, int], share: int, expected: tuple[int, int]) -> None:
+    assert stretched(Image.new("L", size), share).size == expected
+
+
+@pytest.mark.parametrize("share", [4, 8])
+def test_a_very_thin_picture_does_not_become_a_huge_one(share: int) -> None:
+    """As a picture it is small enough; with sides of 1 to 4 it would have 250 gigapixels."""
+    width, height = stretched(Image.new("1", (1_000_000, 2)), share).size
+    assert 40e6 < width * height <= MAX_MEGAPIXELS * 1e6 and width // height in (share - 1, share)

@@ -174,6 +174,37 @@ def sentences() -> Run:
     return Run(told, training_log({"bleu4": (0.1, 0.2, 0.25), "cider": (5.0, 8.0, 9.75)}), looks)
 
 
+def _named(name: str) -> Run:
+    """Everything that is a text or a name is this one."""
+    labels = [0, 1, 1]
+    looks = Looks(
+        split=name,
+        kind="classification",
+        label_names=(name, f"{name}2"),
+        total=3,
+        numbers=range(3),
+        rows=[{"text": name, "text_pair": name, "label": label} for label in labels],
+        answers={(): judged(labels, 0, 0, 1), (name,): judged(labels, 1, 1, 0), ("image",): judged(labels, 0, 1, 1)},
+    )
+    told = results(
+        **dict.fromkeys(("task", "method", "backbone"), name),
+        modalities=["text", name],
+        metric=name,
+        metrics=[name],
+        scores={"validation": 0.25, f"{name}/{name}": 0.5, name: 0.25},
+        weights={"rho": {"text": 0.5, name: 0.5}, name: {name: 1.0}},
+        e_steps=[{"step": 1, "z": {name: 1.0}, "information": {name: 0.5}, "seconds": 1.0}],
+        rows={name: 3},
+        method_choices={name: name},
+        notes=[name],
+        settings={name: name},
+        towers={name: name},
+        versions={name: name},
+    )
+    log = [{"loss": 1.0, f"loss_{name}": 1.0, "epoch": 1.0}, {"eval_loss": 1.0, f"eval_{name}": 0.5, "epoch": 1.0}]
+    return Run(told, log, looks)
+
+
 def nasty() -> Run:
     """Every text and name is hostile, and one name is a lone surrogate."""
     labels = [0, 1, 1]
@@ -223,3 +254,9 @@ def made_up(request: pytest.FixtureRequest) -> Run:
 def run() -> Callable[[str], Run]:
     """One of them by name."""
     return lambda name: MADE_UP[name]()
+
+
+@pytest.fixture
+def named() -> Callable[[str], Run]:
+    """One whose texts and names are all the same."""
+    return _named

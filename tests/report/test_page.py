@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from parsed_page import Parsed
+from parsed_page import PAYLOADS, Parsed
 from polysense.report import REPORT_FILE, write_report
 from polysense.report.page import report
 
@@ -141,6 +141,13 @@ def test_texts_labels_and_names_are_shown_not_obeyed(run):
     assert "\x1b" not in text and "\r" not in text and "\ud800" not in text and "<b>\ufffd" in found.text
     assert not {"b", "m"} & set(found.tags) and "<![CDATA[" not in text
     assert len(re.findall("long", found.text)) < 1000
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_text_or_name_adds_no_element_and_no_attribute(named, payload):
+    found, harmless = parsed(named(payload)), parsed(named("x" * len(payload)))
+    assert found.kinds() == harmless.kinds()
+    assert found.needs_nothing() and found.text.count(payload) > 5
 
 
 @pytest.mark.parametrize("name", ["classes", "nasty"])

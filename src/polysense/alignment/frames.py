@@ -159,10 +159,10 @@ def _moving_picture(opened: Image.Image) -> list[tuple[Frame, int]]:
     first = int(bool(getattr(opened, "default_image", False)))
     if count - first < 2:
         return []
-    _check_size(*opened.size, count)
     begins = [0.0]
     for i in range(first, count):
         opened.seek(i)
+        _check_size(*opened.size, count)  # a frame may be larger than the file announces
         opened.load()  # WebP says how long a frame lasts once it is decoded
         begins.append(begins[-1] + (opened.info.get("duration") or _UNTIMED))
 

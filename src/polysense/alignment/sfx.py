@@ -72,7 +72,7 @@ class SoundEncoder(nn.Module):
         model = cls()
         try:
             with torch.serialization.safe_globals(ignored):
-                weights, _ = torch.load(file, map_location="cpu", weights_only=True)
+                weights, _ = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
             prefix = "embedding_net."
             model.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
         # What damaged files make torch raise is manifold; its advice, to load them as code, is none.

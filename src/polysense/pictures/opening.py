@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def on_white(picture: Image.Image) -> Image.Image:
     white = Image.new("RGBA", picture.size, "white")
     white.alpha_composite(picture)
     return white.convert("RGB")
+
+
+def stretched(picture: Image.Image, share: int) -> Image.Image:
+    """A thin or tiny picture with sides of at least 8 pixels and 1 / `share` of the longer one; others as they are.
+
+    Image processors take a side of 1 or 3 for colours, scale a thin picture to nothing or make it huge. What would be
+    above `MAX_MEGAPIXELS` is scaled down.
+    """
+    least = max(8, max(picture.size) // share)
+    width, height = (max(side, least) for side in picture.size)
+    scale = min(1.0, math.sqrt(MAX_MEGAPIXELS * 1e6 / (width * height)))
+    return picture.resize((int(width * scale), int(height * scale)))
 
 
 def _rgba(picture: Image.Image) -> Image.Image:

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, CLIPVisionModelWithProjection
 
 from polysense.alignment import pictures
 from polysense.alignment.media import Medium, Parts, UnusableError, media_features, read_file
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, load_weights
+from polysense.loading import hub_errors, load_weights, open_auto
 from polysense.pictures import colour, efficientnet
-from polysense.pictures.opening import UnreadableError, on_white, open_rgba
+from polysense.pictures.opening import UnreadableError, on_white, open_rgba, stretched
 
 VERSION = 1
 """Of what is made of a picture here; raised with any change that alters a feature."""
@@ -115,10 +114,10 @@ class ClipPictures(PictureEncoder):
 
     def _open(self) -> Any:
         with hub_errors("encoder", self.source):
-            kind = AutoConfig.from_pretrained(self.source).model_type
+            kind = open_auto(AutoConfig, self.source).model_type
             if kind not in ("clip", "clip_vision_model"):
                 raise PolysenseError(f"encoder {self.source}: a {kind} model, not CLIP; give a CLIP model")
-            self._processor = AutoImageProcessor.from_pretrained(self.source)
+            self._processor = open_auto(AutoImageProcessor, self.source)
             model, missing = load_weights(CLIPVisionModelWithProjection, "encoder", self.source, dtype=torch.float32)
         if missing:
             raise PolysenseError(f"encoder {self.source}: its weights hold no image encoder: {min(missing)} is missing")
@@ -142,7 +141,8 @@ class ClipPictures(PictureEncoder):
             picture = on_white(open_rgba(data))
         except UnreadableError as reason:
             raise UnusableError(str(reason)) from None
-        pixels: NDArray[np.float32] = self._processor(images=_spread(picture), return_tensors="np")["pixel_values"][0]
+        inputs = self._processor(images=stretched(picture, 8), return_tensors="np")
+        pixels: NDArray[np.float32] = inputs["pixel_values"][0]
         return pixels
 
     def _encode(self, decoded: list[NDArray[np.float32]]) -> Parts:
@@ -155,9 +155,3 @@ class ClipPictures(PictureEncoder):
 def open_encoder(source: str) -> PictureEncoder:
     """The encoder that a spec names; EfficientNet-Lite0 and colours for none."""
     return ClipPictures(source) if source else SeenAndColours()
-
-
-def _spread(picture: Image.Image) -> Image.Image:
-    """Thin and tiny pictures are stretched: a processor takes a side of 1 or 3 for colours, or makes them huge."""
-    least = max(8, max(picture.size) // 8)
-    return picture.resize((max(picture.width, least), max(picture.height, least)))

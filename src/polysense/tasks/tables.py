@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from polysense.errors import PolysenseError
 from polysense.text import clean
+from polysense.unpacking import gunzipped
 
 Form = Literal["csv", "tsv", "jsonl"]
 _FORMS: dict[str, Form] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
@@ -127,12 +128,11 @@ def read_text(path: Path) -> str:
     """The text of a file in UTF-8 with or without a byte order mark, unpacked where its name ends in .gz.
 
     Raises:
-        PolysenseError: no such file, it cannot be read, broken gzip, or not UTF-8.
+        PolysenseError: no such file, it cannot be read, gzip that is broken or unpacks to too much, or not UTF-8.
     """
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
+        with path.open("rb") as stream:
+            data = (gunzipped(stream, path) if path.suffix.lower() == ".gz" else stream).read()
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []

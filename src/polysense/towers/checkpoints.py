@@ -26,6 +26,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from polysense.errors import PolysenseError
+from polysense.towers.torchscript import CodeError, is_torchscript, read_torchscript
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 """Ends of the names of files that may be checkpoints, for the search in a folder."""
@@ -180,6 +181,8 @@ def read_checkpoint(source: Path, family: str | None = None) -> TextCheckpoint:
         if tensor.shape != expected or not tensor.is_floating_point():
             found = f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise PolysenseError(f"{file}: {part.key!r} is {found}, not {expected} of floating-point numbers")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise PolysenseError(f"{file}: {part.key!r} has more numbers than the file holds; fetch the file again")
         pieces = (tensor.T if part.transposed else tensor).chunk(len(part.names))
         for name, piece in zip(part.names, pieces, strict=True):
             # A copy, so that nothing depends on the file any more.
@@ -224,18 +227,18 @@ def _open(file: Path) -> Mapping[str, Tensor]:
         pass
     try:
         with warnings.catch_warnings():
-            # Of protocols of pickle and of TorchScript's future: nothing that the person can change.
+            # Of protocols of pickle: nothing that the person can change.
             warnings.simplefilter("ignore")
             if file.suffix == ".safetensors":
                 return _SafeTensors(file)
             is_zip = zipfile.is_zipfile(file)
-            if is_zip and _is_torchscript(file):
-                state = torch.jit.load(file, map_location="cpu").state_dict()
+            if is_zip and is_torchscript(file):
+                state = read_torchscript(file)
             else:
                 # Mapped into memory, what is not used is not read; only the zip format allows it.
-                state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+                state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)  # noqa: TID251
     except Exception as error:  # a damaged file can raise nearly anything
-        if "GLOBAL" in str(error):
+        if isinstance(error, CodeError) or "GLOBAL" in str(error):
             raise PolysenseError(
                 f"{file}: it holds Python objects that could run code, so it is not read; save its state dict alone"
             ) from error
@@ -246,11 +249,6 @@ def _open(file: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping):
         raise PolysenseError(f"{file}: it holds a {type(state).__name__}, not a state dict")
     return {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
-
-
-def _is_torchscript(file: Path) -> bool:
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _recognise(file: Path, keys: Collection[str], family: str | None) -> str:

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_answers, hub_errors
+from polysense.loading import hub_answers, hub_errors, open_auto
 from polysense.towers.aligned import CONFIG_FILE
 from polysense.towers.convert import TOWER_FIELD
 from polysense.towers.registry import FAMILIES, SHIPPED, family_of
@@ -147,7 +147,7 @@ def _folder(folder: Path) -> ListedTower:
     if not (folder / "config.json").is_file():
         raise PolysenseError(f"{folder}: no folder of a tower: it has neither {CONFIG_FILE} nor config.json")
     with hub_errors("tower", name):
-        config: Any = AutoConfig.from_pretrained(name)
+        config: Any = open_auto(AutoConfig, name)
         text: Any = getattr(config, "text_config", config)
         family = family_of(config)
         kind, width = f"{config.model_type} model", text.hidden_size

@@ -25,7 +25,7 @@ from transformers import AutoConfig, ClapTextConfig, PreTrainedConfig, Siglip2Te
 
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
 from polysense.modality import MODALITIES
 from polysense.towers.aligned import CONFIG_FILE, AlignedTower
 from polysense.towers.checkpoints import SUFFIXES
@@ -169,7 +169,7 @@ def _encoder(source: str, spec: str) -> EncoderTower:
 
 def _contrastive(source: str, spec: str, projected: bool = True) -> Tower:
     with hub_errors("tower", source):
-        config = AutoConfig.from_pretrained(resolve_model(source))
+        config = open_auto(AutoConfig, resolve_model(source))
         family = family_of(config)
         if family is None:
             raise PolysenseError(

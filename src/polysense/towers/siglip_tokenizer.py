@@ -17,6 +17,7 @@ from transformers.convert_slow_tokenizer import SpmConverter
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from polysense.errors import PolysenseError
+from polysense.loading import open_auto
 from polysense.towers.tower import load_tokenizer
 
 NEEDED = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
@@ -41,7 +42,7 @@ def load_siglip_tokenizer(source: str) -> PreTrainedTokenizerBase:
     if missing := missing_packages():
         packages = " ".join(missing)
         raise PolysenseError(f"tower {source}: SigLIP's tokenizer needs {packages}: pip install {packages}")
-    return _fast(AutoTokenizer.from_pretrained(source))
+    return _fast(open_auto(AutoTokenizer, source))
 
 
 def missing_packages() -> list[str]:

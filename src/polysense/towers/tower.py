@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.loading import open_auto
 from polysense.towers.openai_text import CleanText
 from polysense.towers.packing import PackedTokens
 
@@ -184,7 +185,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     Raises:
         PolysenseError: there is only a slow one, which gives no character offsets.
     """
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
+    tokenizer = open_auto(AutoTokenizer, resolve_model(source))
     if not tokenizer.is_fast:
         raise PolysenseError(
             f"{source}: its tokenizer gives no character offsets; choose a model with a fast tokenizer"

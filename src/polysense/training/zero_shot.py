@@ -16,7 +16,7 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModelForMa
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, load_weights
+from polysense.loading import hub_errors, load_weights, open_auto
 from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.tasks.objects import NamedObject, ObjectTask
@@ -154,10 +154,9 @@ def _masked_model(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     Raises:
         PolysenseError: there is no such model, or its checkpoint does not predict masked words.
     """
-    path = resolve_model(source)
     advice = "give a checkpoint of masked-word training, e.g. bert-base-uncased or roberta-base"
     with hub_errors("backbone", source):
-        config = AutoConfig.from_pretrained(path)
+        config = open_auto(AutoConfig, resolve_model(source))
         if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
             raise PolysenseError(f"backbone {source}: a {config.model_type} model predicts no masked words; {advice}")
         model, random = load_weights(AutoModelForMaskedLM, "backbone", source, dtype=torch.float32)

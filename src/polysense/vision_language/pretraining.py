@@ -17,7 +17,7 @@ from transformers import AutoConfig
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_free
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
 from polysense.tasks.tables import near
 from polysense.training.runs import begin_run, finish_run
 from polysense.training.train import versions
@@ -252,7 +252,7 @@ def pretrain(
 def _positions(backbone: str) -> int:
     """How many tokens the BERT has positions for; of other models, which are refused later, any number."""
     with hub_errors("backbone", backbone):
-        config = AutoConfig.from_pretrained(resolve_model(backbone))
+        config = open_auto(AutoConfig, resolve_model(backbone))
     return int(getattr(config, "max_position_embeddings", MAX_LENGTH))
 
 

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from polysense.errors import PolysenseError
 from polysense.folder import write_json
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
 from polysense.text import clean
 from polysense.vision_language.anchors import find_anchors
 from polysense.vision_language.lexicon import Lexicon
@@ -180,7 +180,7 @@ class CmalProcessor:
         except (OSError, ValueError, TypeError) as error:
             raise PolysenseError(f"{file}: cannot be read ({error}); train the model again") from None
         with hub_errors("model", str(folder)):
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+            tokenizer = open_auto(AutoTokenizer, folder)
         return cls(tokenizer, settings)
 
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
 from polysense.methods.catalog import MethodConfig
 from polysense.models import PolysenseProcessor
 from polysense.prototypes.reading import Reading
@@ -48,7 +48,7 @@ class QuestionProcessor:
         """
         pictures = CmalProcessor.from_pretrained(start)
         with hub_errors("model", str(start)):
-            config = AutoConfig.from_pretrained(str(start))
+            config = open_auto(AutoConfig, start)
         if not isinstance(config, CmalConfig):
             raise PolysenseError(
                 f"{start}: a {config.model_type} model is no pre-trained CMAL; give a folder that vl pretrain wrote"

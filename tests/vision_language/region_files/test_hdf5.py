@@ -284,3 +284,35 @@ def test_one_picture_reads_its_own_rows_alone(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key, **more: (read.append(key), whole(self, key))[1])
     source["9"]
     assert read and set(map(str, read)) == {"slice(0, 3, None)"}
+
+
+def test_a_small_file_that_says_it_holds_terabytes(file: Path) -> None:
+    """Chunks that were never written take no place, and read as zeros."""
+    with h5py.File(file, "a") as target:
+        del target["image_features"], target["image_bb"], target["pos_boxes"]
+        target.create_dataset("image_features", (3, 10**6, 2048), "f4", chunks=(1, 1, 2048))
+        target.create_dataset("image_bb", (3, 10**6, 4), "f4", chunks=(1, 1, 4))
+    with pytest.raises(PolysenseError, match=r"regions\.h5: .* MiB that unpack to 22\.9 GiB, over 100 times as much"):
+        open_regions(file)
+
+
+@pytest.mark.parametrize("way", ["link", "storage", "virtual", "soft link"])
+def test_what_lies_in_another_file_is_not_read(tmp_path: Path, file: Path, way: str) -> None:
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as other:
+        other["x"] = np.zeros((8, 6), np.float16)
+    with h5py.File(file, "a") as target:
+        del target["image_features"]
+        if way == "link":
+            target["image_features"] = h5py.ExternalLink(str(secret), "/x")
+        elif way == "soft link":
+            target["folder"] = h5py.ExternalLink(str(secret), "/")
+            target["image_features"] = h5py.SoftLink("/folder/x")
+        elif way == "storage":
+            target.create_dataset("image_features", (8, 6), "f2", external=[(str(secret), 0, 96)])
+        else:
+            layout = h5py.VirtualLayout((8, 6), "f2")
+            layout[:] = h5py.VirtualSource(secret, "x", (8, 6))
+            target.create_virtual_dataset("image_features", layout)
+    with pytest.raises(PolysenseError, match=r"regions\.h5: image_features lies in another file, which is not read"):
+        open_regions(file)

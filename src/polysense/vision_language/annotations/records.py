@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from polysense.durable import whole_file
 from polysense.errors import PolysenseError
 from polysense.text import clean
+from polysense.unpacking import gunzipped
 
 _GZIP = b"\x1f\x8b"
 
@@ -132,7 +133,8 @@ def read_json(file: Path | str) -> Any:
     """The value of a JSON file in UTF-8, plain or gzipped (told by its content).
 
     Raises:
-        PolysenseError: no such file, broken gzip, not UTF-8, or broken JSON (with its line).
+        PolysenseError: no such file, gzip that is broken or unpacks to too much, not UTF-8, or broken JSON (with its
+            line).
     """
     file = Path(file).expanduser()
     with reading(file) as stream:
@@ -173,7 +175,7 @@ def read_lines(file: Path | str) -> Iterator[Record]:
 
 @contextmanager
 def reading(file: Path) -> Iterator[BinaryIO]:
-    """A stream of the file's bytes, unpacked where it is gzip; what goes wrong with the file is a PolysenseError."""
+    """A stream of the file's bytes, unpacked (`gunzipped`) where it is gzip; what goes wrong is a PolysenseError."""
     try:
         with file.open("rb") as stream:
             packed = stream.read(2) == _GZIP
@@ -181,8 +183,8 @@ def reading(file: Path) -> Iterator[BinaryIO]:
             if not packed:
                 yield stream
             else:
-                with gzip.open(stream) as unpacked:
-                    yield unpacked  # type: ignore[misc]  # a GzipFile reads as a BinaryIO does
+                with gunzipped(stream, file) as unpacked:
+                    yield unpacked
     except FileNotFoundError:
         raise PolysenseError(f"{file}: no such file; check the path") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
 from polysense.folder import file_digest
+from polysense.unpacking import read_entry
 from polysense.vision_language.detection.detector import Detector
 from polysense.vision_language.detection.extraction import Objects, extract_exact_regions, extract_regions
 from polysense.vision_language.detection.region_features import RegionFeatures
@@ -86,9 +87,10 @@ def _entries(archive: Path, names: Iterable[str]) -> dict[str, Callable[[], byte
 
 def _read(opened: zipfile.ZipFile, archive: Path, name: str) -> bytes:
     try:
-        if (size := opened.getinfo(name).file_size) > MAX_MEGABYTES * 2**20:
+        entry = opened.getinfo(name)
+        if (size := entry.file_size) > MAX_MEGABYTES * 2**20:
             raise PolysenseError(f"{archive}, {name}: {size / 2**20:.0f} MiB, more than {MAX_MEGABYTES}; scale it down")
-        return opened.read(name)
+        return read_entry(opened, entry)
     except KeyError:
         raise PolysenseError(f"{archive}: there is no {name} in it; add it or leave its rows out") from None
     except Exception as error:  # zipfile, zlib and lzma raise many kinds over a damaged entry

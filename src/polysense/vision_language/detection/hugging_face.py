@@ -12,7 +12,8 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, open_auto
+from polysense.pictures.opening import stretched
 from polysense.vision_language.regions import Regions
 
 MOST = 36
@@ -43,8 +44,10 @@ class HuggingFaceDetector:
             raise PolysenseError(f"detector {source}: at most {most} regions; give 1 or more")
         self._threshold, self._most = threshold, most
         with hub_errors("detector", str(source)):
-            self._processor = AutoImageProcessor.from_pretrained(str(source))
-            model = AutoModelForObjectDetection.from_pretrained(str(source), use_safetensors=True)
+            self._processor = open_auto(AutoImageProcessor, source)
+            model = AutoModelForObjectDetection.from_pretrained(
+                str(source), use_safetensors=True, trust_remote_code=False
+            )
         self._model = model.eval().requires_grad_(False)
         self._source = str(source)
         self._identity = self._digest()
@@ -63,7 +66,8 @@ class HuggingFaceDetector:
     @torch.inference_mode()
     def detect(self, picture: Image.Image) -> Regions:
         """The regions of an RGB picture."""
-        inputs = self._processor(images=_spread(picture), return_tensors="pt")
+        # Boxes are shares of the picture, so stretching moves none.
+        inputs = self._processor(images=stretched(picture, 4), return_tensors="pt")
         accepted = inspect.signature(self._model.forward).parameters
         outputs = self._model(**{name: value for name, value in inputs.items() if name in accepted})
         try:
@@ -109,12 +113,3 @@ class HuggingFaceDetector:
             found.update(name.encode())
             found.update(np.ascontiguousarray(value.float().numpy()).tobytes())
         return found.hexdigest()[:16]
-
-
-def _spread(picture: Image.Image) -> Image.Image:
-    """Thin and tiny pictures are stretched: processors take a side of 1 or 3 for colours, and scale a thin one to 0.
-
-    Boxes are shares of the picture, so stretching moves none.
-    """
-    least = max(8, max(picture.size) // 4)
-    return picture.resize((max(picture.width, least), max(picture.height, least)))

@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, load_weights, warn_of_random
+from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
 from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.embeddings import TEXT_TYPE, Places, RegionContent, with_picture
@@ -254,7 +254,7 @@ def load_tokenizer(source: str) -> Any:
         PolysenseError: there is none, or it gives no character offsets, which anchors need.
     """
     with hub_errors("backbone", source):
-        tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
+        tokenizer = open_auto(AutoTokenizer, resolve_model(source))
     if not tokenizer.is_fast:
         raise PolysenseError(f"backbone {source}: its tokenizer gives no character offsets, which anchors need")
     return tokenizer

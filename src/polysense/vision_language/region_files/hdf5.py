@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polysense.errors import PolysenseError
+from polysense.unpacking import TIMES, most_unpacked
 from polysense.vision_language.annotations.plain_pickle import read_pickle
 from polysense.vision_language.annotations.records import read_json
 from polysense.vision_language.region_files.source import (
@@ -43,7 +44,8 @@ class Hdf5Regions(RegionFile):
         in_memory: read everything at once; quicker by far where it fits.
 
     Raises:
-        PolysenseError: not HDF5, cut short, or not of these layouts.
+        PolysenseError: not HDF5, cut short, not of these layouts, in parts that lie in other files, or with datasets
+            far larger than the file.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Hdf5Regions(RegionFile):
         self._file = PerProcess(_open, path)
         try:
             file = self._file.get()
+            _check_storage(path, file)
             features = _check_layout(path, file)
             rows = _rows(path, file, ids_file)
             self._ranges = _ranges(path, file, rows)
@@ -137,6 +140,23 @@ def _open(path: Path) -> Any:
         raise PolysenseError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise PolysenseError(f"{path}: not a whole HDF5 file ({_line(error)}); fetch or write it again") from None
+
+
+def _check_storage(path: Path, file: Any) -> None:
+    """HDF5 can point at any file of the machine, and say of a few bytes that they are terabytes."""
+    held = 0
+    for name in (*_BY_REGION, _ROWS, "image_ids", "image_size", "tag_names"):
+        part = file.get(name)
+        if not isinstance(part, h5py.Dataset):
+            continue
+        if part.external or part.is_virtual or part.file.filename != file.filename:
+            raise PolysenseError(f"{path}: {name} lies in another file, which is not read; write all into one file")
+        held += part.nbytes
+    if held > most_unpacked(size := path.stat().st_size):
+        raise PolysenseError(
+            f"{path}: {size / 2**20:.3g} MiB that unpack to {held / 2**30:.3g} GiB, over {TIMES} times as much, as no "
+            "features do; fetch or write the file again"
+        )
 
 
 def _check_layout(path: Path, file: Any) -> Any:

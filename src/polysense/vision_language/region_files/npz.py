@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polysense.errors import PolysenseError
+from polysense.unpacking import read_entry
 from polysense.vision_language.region_files.object_names import ObjectNames
 from polysense.vision_language.region_files.pickled_info import read_info
 from polysense.vision_language.region_files.source import RegionFile, Sizes, by_picture, finite, make_regions, size_of
@@ -159,7 +160,7 @@ class _Arrays:
                 f"no array {name!r} (it has {', '.join(map(repr, sorted(self.members)))}); extract the picture again"
             )
         try:
-            return self._zip.read(self.members[name])
+            return read_entry(self._zip, self.members[name])
         except _ZIP_ERRORS as error:
             raise PolysenseError(f"array {name!r} is damaged ({error}); extract the picture again") from None
 

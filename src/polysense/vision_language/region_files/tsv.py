@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -136,7 +135,7 @@ class TsvRegions(RegionFile):
 def _unpacked(path: Path) -> Path:
     """The file itself, or where a gzipped one is kept unpacked."""
     with reading(path) as stream:
-        if not isinstance(stream, gzip.GzipFile):
+        if stream.seekable():
             return path
         known = path.stat()
         key = hashlib.sha256(f"{path.absolute()}\n{known.st_size}\n{known.st_mtime_ns}".encode()).hexdigest()[:16]
