@@ -267,7 +267,7 @@ def test_a_damaged_cell_is_named(grid, text):
     (cell, *_) = grid.plan()
     cell.file.parent.mkdir(parents=True)
     cell.file.write_text(text)
-    with pytest.raises(PolysenseError, match="is no finished run: delete it") as caught:
+    with pytest.raises(PolysenseError, match="is no finished cell: delete it") as caught:
         grid.rows()
     assert str(cell.file) in str(caught.value)
 

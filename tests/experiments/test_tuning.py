@@ -99,5 +99,5 @@ def test_a_search_of_other_code_counts_only_where_that_is_accepted(grid, monkeyp
     assert tuning.attempt(progress=False) and len(asked) == 2
     assert json.loads(tuning.file.read_text())["made"]["source"] == source_digest()
     tuning.file.write_text("{}")
-    with pytest.raises(PolysenseError, match="is no finished search: delete it"):
+    with pytest.raises(PolysenseError, match="is no finished cell: delete it"):
         tuning.attempt(progress=False)

@@ -74,7 +74,7 @@ def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] 
     """A finished cell; None where it is not there, or was made by other code and nobody accepts that.
 
     Args:
-        fields: what it holds, with the types: `RUN` or `SEARCH`.
+        fields: what it holds, with the types: `RUN`, `SEARCH` or others.
 
     Raises:
         PolysenseError: the file is no such cell.
@@ -86,8 +86,7 @@ def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] 
     except (OSError, ValueError):
         cell = None
     if not isinstance(cell, dict) or not all(isinstance(cell.get(name), kind) for name, kind in fields.items()):
-        what = "run" if fields is RUN else "search"
-        raise PolysenseError(f"{file} is no finished {what}: delete it, and it is computed again")
+        raise PolysenseError(f"{file} is no finished cell: delete it, and it is computed again")
     return cell if accept_older or revision(cell) is None else None
 
 

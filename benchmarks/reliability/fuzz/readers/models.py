@@ -17,6 +17,7 @@ from benchmarks.reliability.fuzz.readers.regions import write_task_data
 from benchmarks.reliability.fuzz.readers.rows import TEXTS, as_lines
 from polysense.folder import write_checksums
 from polysense.models.backbone import load_backbone
+from polysense.models.processing import PolysenseProcessor
 from polysense.towers.aligned import OWN_TRUNK, AlignedConfig, AlignedHead, AlignedTower
 from polysense.towers.checkpoints import read_checkpoint
 from polysense.towers.memory import Memory
@@ -158,7 +159,8 @@ def _read_tower(folder: Path) -> Any:
 
 def _read_backbone(folder: Path) -> Any:
     model, pooling = load_backbone(str(folder / "bert"))
-    return [pooling, dict(model.state_dict()), load_tokenizer(str(folder / "bert"))("a red cat")["input_ids"]]
+    processor = PolysenseProcessor.from_backbone(str(folder / "bert"), {}, store=False)
+    return [pooling, dict(model.state_dict()), processor.tokenizer("a red cat")["input_ids"]]
 
 
 def _original(width: int = 64, wide: int = 96) -> dict[str, torch.Tensor]:

@@ -80,7 +80,9 @@ def _bottom_up(number: int) -> bytes:
 
 def _write_npz(made: Callable[[int], bytes]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        _write_names(folder)
+        (folder / "names.txt").write_text("\n".join(_NAMES))
+        if made is _uniter:  # the other layout has the pictures' sizes
+            write_image_data(folder / "sizes.json", SIZES)
         (folder / "npz").mkdir()
         for number, name in enumerate(PICTURES):
             (folder / "npz" / f"{name}.npz").write_bytes(made(number))
@@ -88,17 +90,16 @@ def _write_npz(made: Callable[[int], bytes]) -> Callable[[Path], None]:
     return write
 
 
-def _write_names(folder: Path) -> None:
+def _write_lmdb(folder: Path) -> None:
     (folder / "names.txt").write_text("\n".join(_NAMES))
     write_image_data(folder / "sizes.json", SIZES)
-
-
-def _write_lmdb(folder: Path) -> None:
-    _write_names(folder)
     place = folder / "lmdb"
     with lmdb.open(str(place), map_size=2**24) as environment, environment.begin(write=True) as transaction:
         for number, name in enumerate(PICTURES):
             transaction.put(f"{name}.npz".encode(), _uniter(number))
+        transaction.put(b"__keys__", json.dumps([f"{name}.npz" for name in PICTURES]).encode())
+        for number in range(200):  # so that there is more than one page of keys
+            transaction.put(f"unused {number}".encode(), bytes(40))
     (place / "lock.mdb").unlink()
 
 
@@ -124,7 +125,7 @@ def _tsv(lxmert: bool) -> bytes:
 
 
 def _write_lxmert(folder: Path) -> None:
-    _write_names(folder)
+    (folder / "names.txt").write_text("\n".join(_NAMES))
     (folder / "train.tsv.gz").write_bytes(gzip.compress(_tsv(lxmert=True)))
 
 
@@ -143,10 +144,10 @@ def _read_data(folder: Path) -> Any:
 
 
 REGIONS = (
-    Reader("regions, own HDF5", lambda f: _write_own(f / "regions.h5"), lambda f: read_all(open_regions(f / "regions.h5"))),
+    Reader("regions, own HDF5", lambda f: _write_own(f / "regions.h5"), lambda f: read_all(open_regions(f / "regions.h5")), checksums=True),
     Reader(
         "regions, own HDF5 in memory", lambda f: _write_own(f / "regions.h5"),
-        lambda f: read_all(open_regions(f / "regions.h5", in_memory=True)),
+        lambda f: read_all(open_regions(f / "regions.h5", in_memory=True)), checksums=True,
     ),
     Reader("regions, HDF5 and pickle", _write_published, _read_published),
     Reader("regions, NPZ of UNITER", _write_npz(_uniter), _read_named("npz", sizes=True)),

@@ -1,9 +1,10 @@
-"""What is stored of texts: what a store does not give it must have said, and what it gives must be right."""
+"""What is stored of texts. What a store lacks is computed again, so what it gives must be right, or is another reading;
+what it warns of counts as an error that names the file."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,11 @@ def _warnings() -> Iterator[list[str]]:
         logging.getLogger("polysense").removeHandler(handler)
 
 
-def _told(found: dict[int, Any], said: list[str]) -> Any:
-    """What was found; where some is absent, and the rest right, the warning as an error."""
-    if len(found) < len(_TEXTS) and all(value is True for value in found.values()):
-        raise PolysenseError("; ".join(said) or "absent without a word")
-    return found
+def _told(right: Sequence[bool], said: Sequence[str]) -> bool:
+    """Whether all that was found is right; if so, the warnings as an error."""
+    if said and all(right):
+        raise PolysenseError("; ".join(said))
+    return all(right)
 
 
 def _store(folder: Path) -> PrototypeStore:
@@ -77,7 +78,7 @@ def _read_prototypes(folder: Path) -> Any:
         batch, intact = store.read(rows[there])
     right, columns = _batch([_TEXTS[i] for i in there]), ("features", "counts", "token_ids", "spans", "saliency")
     equal = [all(np.array_equal(getattr(batch, c)[i], getattr(right, c)[i]) for c in columns) for i in range(len(there))]
-    return _told({int(there[i]): equal[i] for i in np.flatnonzero(intact)}, said)
+    return _told([equal[i] for i in np.flatnonzero(intact)], said)
 
 
 def _graph(number: int) -> SceneGraph:
@@ -98,7 +99,7 @@ def _read_graphs(folder: Path) -> Any:
     keys = _graph_keys()
     with _warnings() as said:
         found = GraphStore(folder, {"parser": "fuzz"}).read(keys)
-    return _told({i: found[key] == _graph(i) for i, key in enumerate(keys) if key in found}, said)
+    return _told([found[key] == _graph(i) for i, key in enumerate(keys) if key in found], said)
 
 
 STORES = (
