@@ -1,4 +1,4 @@
-"""Files as they come back from a broken disk or copy: what has checksums is found out, what has not reads or is named."""
+"""Files as a broken disk or copy leaves them: with checksums each is found, without it reads or is named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -33,7 +34,9 @@ from polysense.towers.tower import load_tokenizer
 from polysense.training.predict import Predictor
 from polysense.vision_language.annotations import read_nlvr2, read_snli_ve
 from polysense.vision_language.annotations.records import read_json
+from polysense.vision_language.region_files import open_regions, write_regions
 from polysense.vision_language.region_files.object_names import read_object_names
+from polysense.vision_language.regions import Regions
 from store_support import TEXTS, absent, fill, tiny_store
 
 pytest_plugins = ("tiny_runs",)
@@ -85,13 +88,16 @@ def refused(read: Callable[[], Any], name: object) -> None:
     assert "\n" not in str(caught.value)
 
 
-def reads_or_names(read: Callable[[Path], Any], file: Path) -> None:
-    """The file reads, or is refused in one line that names it."""
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """What is refused within the block is so in one line that names the file."""
+    said = str(file)
     try:
-        read(file)
+        yield
     except PolysenseError as error:
-        assert str(file) in str(error)  # noqa: PT017 - that nothing is raised is as good
-        assert "\n" not in str(error)
+        said = str(error)
+    assert str(file) in said
+    assert "\n" not in said
 
 
 # Formats with checksums: nothing passes.
@@ -192,6 +198,31 @@ def test_stored_graphs(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
         assert found == {key: graphs[key] for key in found}
 
 
+@quick
+@given(damage=damages())
+def test_own_files_of_regions(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Refused, or, where nothing reads the byte, the same."""
+    whole, file = tmp_path / "whole.h5", tmp_path / "regions.h5"
+    made = {f"{name}": regions(name) for name in range(6)}
+    if not whole.exists():
+        write_regions(whole, made.items())
+    file.write_bytes(damage(whole.read_bytes()))
+    with named(file):
+        source = open_regions(file)
+        found = {name: source[name] for name in source}
+        assert list(found) == list(made)
+        for name, expected in made.items():
+            for part in ("features", "boxes", "scores", "width", "height"):
+                np.testing.assert_array_equal(getattr(found[name], part), getattr(expected, part))
+            assert found[name].tags == expected.tags
+
+
+def regions(number: int) -> Regions:
+    features = np.random.default_rng(number).random((3, 8)).astype(np.float16)
+    boxes = np.array([[1, 2, 30, 40], [5, 5, 9, 9], [0, 0, 64, 48]], np.float32)
+    return Regions(features, boxes, 64, 48, ["cat", "", "é"], np.array([0.5, 0.25, 1], np.float32))
+
+
 # Plain texts: they read, or the error says where.
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -231,10 +262,12 @@ CONTENTS = st.one_of(
 def test_any_bytes(tmp_path: Path, name: str, content: bytes) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    reads_or_names(READERS[name], file)
+    with named(file):
+        READERS[name](file)
     if name.endswith(".gz"):
         file.write_bytes(gzip.compress(content))
-        reads_or_names(READERS[name], file)
+        with named(file):
+            READERS[name](file)
 
 
 # Round trips.
@@ -268,10 +301,10 @@ def test_quoted_tables_hold_any_text_in_utf_8(
 @given(rows=st.lists(st.tuples(ANY_TEXT, ANY_TEXT, st.integers(-3, 40)), min_size=1, max_size=4))
 def test_squad_holds_any_text(tmp_path: Path, rows: list[tuple[str, str, int]]) -> None:
     file = tmp_path / "x.json"
-    asked = [
-        {"context": context, "qas": [{"id": f"{i}", "question": question, "answers": [{"text": question[:2], "answer_start": start}]}]}
-        for i, (context, question, start) in enumerate(rows)
-    ]  # fmt: skip
+    asked = []
+    for i, (context, question, start) in enumerate(rows):
+        answers = [{"text": question[:2], "answer_start": start}]
+        asked.append({"context": context, "qas": [{"id": f"{i}", "question": question, "answers": answers}]})
     file.write_text(json.dumps({"data": [{"title": "t", "paragraphs": asked}]}))
     table = read_squad(file)
     assert list(zip(table.columns["context"], table.columns["question"], strict=True)) == [row[:2] for row in rows]
@@ -280,4 +313,3 @@ def test_squad_holds_any_text(tmp_path: Path, rows: list[tuple[str, str, int]]) 
     for context, answers, starts in zip(data["text_pair"], data["answers"], data["starts"], strict=True):
         for answer, start in zip(answers, starts, strict=True):
             assert start == -1 or context[start:].startswith(answer)
-

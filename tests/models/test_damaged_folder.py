@@ -12,6 +12,8 @@ import pytest
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS, check_files
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.models.backbone import load_backbone
+from polysense.models.new_backbone import small_encoder_decoder
 from polysense.training import train
 from polysense.training.predict import Predictor
 
@@ -94,3 +96,18 @@ def test_a_list_does_not_lead_out_of_the_folder(folder: Path) -> None:
     known = json.loads((folder / CHECKSUMS).read_text())
     (folder / CHECKSUMS).write_text(json.dumps({**known, "../secret": "0", str(outside): "0"}))
     Predictor.load(folder)
+
+
+@pytest.mark.parametrize("name", ["no/such", "x" * 5000, "a\0b"])
+def test_what_is_no_folder_has_no_checksums(name: str) -> None:
+    check_files(Path(name))
+
+
+def test_a_backbone_of_ours_is_checked(tmp_path: Path, rows_file: Path) -> None:
+    small_encoder_decoder(
+        tmp_path / "t5", rows_file.read_text().splitlines(), vocabulary=300, width=16, layers=1, heads=2
+    )
+    load_backbone(str(tmp_path / "t5"))
+    flip(tmp_path / "t5" / "model.safetensors")
+    with pytest.raises(PolysenseError, match=r"t5/model\.safetensors is not as it was written"):
+        load_backbone(str(tmp_path / "t5"))

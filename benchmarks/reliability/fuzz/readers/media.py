@@ -38,8 +38,12 @@ def _picture(number: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _write_picture(ending: str) -> Callable[[Path], None]:
-    return lambda folder: _picture().save(folder / f"picture.{ending}")
+def _still(ending: str) -> Reader:
+    return Reader(
+        f"picture, {ending}",
+        lambda folder: _picture().save(folder / f"picture.{ending}"),
+        lambda folder: np.asarray(open_picture(folder / f"picture.{ending}")),
+    )
 
 
 def _medium(name: str, files: Sequence[str], read: Any, decode: Any) -> Callable[[Path], Any]:
@@ -135,10 +139,7 @@ def _read_space(folder: Path) -> Any:
 
 
 MEDIA = (
-    *(
-        Reader(f"picture, {ending}", _write_picture(ending), lambda f, e=ending: np.asarray(open_picture(f / f"picture.{e}")))
-        for ending in _PICTURES
-    ),
+    *(_still(ending) for ending in _PICTURES),
     *(_sound(ending) for ending in _SOUNDS),
     *(_video(ending) for ending in _VIDEOS),
     *(_moving(ending) for ending in ("gif", "webp", "png")),
@@ -147,4 +148,4 @@ MEDIA = (
     Reader("folder of pictures and captions", _write_captions, _read_pairs(None)),
     Reader("table of pictures and captions", _write_table, _read_pairs("table.jsonl")),
     Reader("feature space", _write_space, _read_space),
-)  # fmt: skip
+)

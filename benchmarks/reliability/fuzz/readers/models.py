@@ -10,7 +10,14 @@ from unittest.mock import patch
 import torch
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
-from transformers import BertConfig, BertModel, BertTokenizer, CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from benchmarks.reliability.fuzz.reader import Reader, beside
 from benchmarks.reliability.fuzz.readers.regions import write_task_data

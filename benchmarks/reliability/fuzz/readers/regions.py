@@ -45,6 +45,15 @@ def read_all(source: RegionSource) -> Any:
     return {name: source[name] for name in source}
 
 
+def _own(name: str, in_memory: bool) -> Reader:
+    return Reader(
+        name,
+        lambda folder: _write_own(folder / "regions.h5"),
+        lambda folder: read_all(open_regions(folder / "regions.h5", in_memory=in_memory)),
+        checksums=True,
+    )
+
+
 def _write_published(folder: Path) -> None:
     """As bottom-up-attention-vqa has it, with the pictures' rows in a pickle beside."""
     with h5py.File(folder / "train36.hdf5", "w") as file:
@@ -144,11 +153,8 @@ def _read_data(folder: Path) -> Any:
 
 
 REGIONS = (
-    Reader("regions, own HDF5", lambda f: _write_own(f / "regions.h5"), lambda f: read_all(open_regions(f / "regions.h5")), checksums=True),
-    Reader(
-        "regions, own HDF5 in memory", lambda f: _write_own(f / "regions.h5"),
-        lambda f: read_all(open_regions(f / "regions.h5", in_memory=True)), checksums=True,
-    ),
+    _own("regions, own HDF5", in_memory=False),
+    _own("regions, own HDF5 in memory", in_memory=True),
     Reader("regions, HDF5 and pickle", _write_published, _read_published),
     Reader("regions, NPZ of UNITER", _write_npz(_uniter), _read_named("npz", sizes=True)),
     Reader("regions, NPZ of bottom-up", _write_npz(_bottom_up), _read_named("npz", sizes=False)),

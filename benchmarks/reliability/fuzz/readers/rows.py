@@ -56,6 +56,7 @@ SQUAD = {
 
 
 def as_lines(rows: Sequence[Any]) -> str:
+    """JSON lines, in UTF-8 without escapes."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

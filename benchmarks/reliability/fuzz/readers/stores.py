@@ -77,7 +77,9 @@ def _read_prototypes(folder: Path) -> Any:
         there = np.flatnonzero(rows >= 0)
         batch, intact = store.read(rows[there])
     right, columns = _batch([_TEXTS[i] for i in there]), ("features", "counts", "token_ids", "spans", "saliency")
-    equal = [all(np.array_equal(getattr(batch, c)[i], getattr(right, c)[i]) for c in columns) for i in range(len(there))]
+    equal = [
+        all(np.array_equal(getattr(batch, c)[i], getattr(right, c)[i]) for c in columns) for i in range(len(there))
+    ]
     return _told([equal[i] for i in np.flatnonzero(intact)], said)
 
 

@@ -21,8 +21,8 @@ _CHUNK_BYTES = 2**17  # of features in one chunk: about one picture's
 
 def write_hdf5(file: Path, regions: Iterable[tuple[str, Regions]]) -> None:
     """Write regions; see `polysense.vision_language.region_files.write_regions`."""
-    # HDF5 writes by name, not to a stream; the stream makes the same file whole. From version 1.10 of the format on, all
-    # that describes the data has checksums; the data have Fletcher's.
+    # HDF5 writes by name, not to a stream; the stream makes the same file whole. From HDF5 1.10 on what describes data
+    # has checksums; the data themselves have Fletcher's.
     with writing(file) as staged, h5py.File(staged.name, "w", libver=("v110", "v110")) as target:
         _Writer(file, target).write(regions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from polysense.errors import PolysenseError
 from polysense.vision_language.annotations import (
     write_captions,
     write_nlvr2,
