@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -89,7 +90,9 @@ def large_number(content: bytes) -> int:
         (large_number, "<Q", 2**30, "a value of page"),
     ],
 )
-def test_what_leads_astray(whole, tmp_path, place, form, value, message):
+def test_what_leads_astray(
+    whole: bytes, tmp_path: Path, place: Callable[[bytes], int], form: str, value: int, message: str
+) -> None:
     content = bytearray(whole)
     struct.pack_into(form, content, place(whole), value)
     (tmp_path / "data.mdb").write_bytes(content)
@@ -97,7 +100,7 @@ def test_what_leads_astray(whole, tmp_path, place, form, value, message):
         open_regions(tmp_path)
 
 
-def test_a_page_that_is_there_twice(whole, tmp_path):
+def test_a_page_that_is_there_twice(whole: bytes, tmp_path: Path) -> None:
     """Else a circle would be followed for ever."""
     content, page = bytearray(whole), root(whole)
     first, second = (page + field(whole, "<H", page + 16 + 2 * i) for i in range(2))
@@ -107,7 +110,7 @@ def test_a_page_that_is_there_twice(whole, tmp_path):
         open_regions(tmp_path)
 
 
-def test_an_empty_database(tmp_path):
+def test_an_empty_database(tmp_path: Path) -> None:
     with lmdb.open(str(tmp_path), map_size=2**20) as environment, environment.begin(write=True):
         pass
     check_pages(tmp_path / "data.mdb")
@@ -115,7 +118,7 @@ def test_an_empty_database(tmp_path):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(place=st.floats(0, 1, exclude_max=True), noise=st.binary(min_size=1, max_size=30), cut=st.booleans())
-def test_any_damage(whole, scratch, place, noise, cut):
+def test_any_damage(whole: bytes, scratch: Path, place: float, noise: bytes, cut: bool) -> None:
     """What is let through can be read by LMDB, all keys and values."""
     begin = int(place * len(whole))
     scratch.write_bytes(whole[:begin] if cut else whole[:begin] + noise + whole[begin + len(noise) :])
