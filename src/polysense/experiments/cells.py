@@ -68,7 +68,7 @@ def maker() -> str:
 
 
 def write_cell(file: Path, cell: Mapping[str, Any]) -> None:
-    """Write a cell, a run's or a search's, whole, with what it was made by."""
+    """Write a cell whole, with what it was made by."""
     made = {"source": source_digest(), "versions": versions(), "machine": machine()}
     text = json.dumps({**cell, MADE: {**made, "date": datetime.now(UTC).date().isoformat()}})
     write_whole(file, json.dumps({**json.loads(text), DIGEST: _digest(text)}))

@@ -19,10 +19,10 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from polysense.errors import PolysenseError
-from polysense.experiments.cells import finished
+from polysense.experiments.cells import finished, write_cell
 from polysense.experiments.vl_backbone import open_backbone
 from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest, method_identity
-from polysense.folder import RESULTS_FILE, check_files, write_json
+from polysense.folder import RESULTS_FILE, check_files
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
@@ -157,7 +157,8 @@ class Study:
             at_seed: is given the cells of all whole seeds each time that one more is whole.
 
         Returns:
-            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds.
+            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds, and what
+            made it (see `cells.write_cell`).
 
         Raises:
             PolysenseError: a share is out of range, data cannot be read, or a method meets no questions, all before any
@@ -212,7 +213,7 @@ class Study:
         try:
             with FileLock(f"{file}.lock", timeout=0):
                 if not file.exists():
-                    write_json(file, self._score(start, problem, seed, model))
+                    write_cell(file, self._score(start, problem, seed, model))
         except Timeout:
             return None
         return finished(file, SCORE)

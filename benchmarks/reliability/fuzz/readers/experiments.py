@@ -101,5 +101,5 @@ EXPERIMENTS = (
     Reader("cells of a grid", _write_grid, _read_grid, checksums=True, share=0.25),
     Reader("tables of a script", _write_tables, _read_tables),
     Reader("results of runs", _write_results, _read_results),
-    Reader("cells of a study", _write_study, _study, share=0.25),
+    Reader("cells of a study", _write_study, _study, checksums=True, share=0.25),
 )
