@@ -113,12 +113,12 @@ def test_a_folder_with_checksums(tmp_path: Path, number: int, damage: Callable[[
             (folder / name).write_bytes(name.encode() * 100)
         write_checksums(folder)
     check_files(folder)
-    names = [name for name in files_of(folder) if name.name != CHECKSUMS]
-    name = names[number % len(names)]
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(damage(content))
-    refused(lambda: check_files(folder), folder / name)
-    (folder / name).write_bytes(content)
+    files = [file for file in files_of(folder) if file.name != CHECKSUMS]
+    damaged = folder / files[number % len(files)]
+    content = damaged.read_bytes()
+    damaged.write_bytes(damage(content))
+    refused(lambda: check_files(folder), damaged)
+    damaged.write_bytes(content)
 
 
 @slow

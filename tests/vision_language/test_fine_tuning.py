@@ -195,6 +195,9 @@ def test_other_folders_than_those_of_models_are_said(tmp_path, vl_data, vl_start
         evaluate(bert_folder, vl_data / "test")
     broken = shutil.copytree(vl_models["vqa"], tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"xx")
+    with pytest.raises(PolysenseError, match=r"model\.safetensors is not as it was written"):
+        evaluate(broken, vl_data / "test")
+    (broken / "checksums.json").unlink()  # as of an older version
     with pytest.raises(PolysenseError, match="holds no model that can be loaded"):
         evaluate(broken, vl_data / "test")
     state = weights(vl_models["vqa"])

@@ -39,7 +39,7 @@ from polysense.vision_language import fine_tuning
 from polysense.vision_language.captions import read_caption_folder
 from polysense.vision_language.pretraining import pretrain
 
-_WIDE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+_WIDE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
 _LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 
 
@@ -57,7 +57,11 @@ def write_clip(folder: Path) -> Path:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     ends = ["<|startoftext|>", "<|endoftext|>"]
     pieces = [*letters, *(f"{letter}</w>" for letter in letters), *ends]
-    ids = {"bos_token_id": len(pieces) - 2, "eos_token_id": len(pieces) - 1, "pad_token_id": len(pieces) - 1}
+    ids: dict[str, Any] = {
+        "bos_token_id": len(pieces) - 2,
+        "eos_token_id": len(pieces) - 1,
+        "pad_token_id": len(pieces) - 1,
+    }
     config = CLIPTextConfig(vocab_size=len(pieces), projection_dim=12, max_position_embeddings=24, **_WIDE, **ids)
     torch.manual_seed(0)
     CLIPTextModelWithProjection(config).save_pretrained(folder)
@@ -125,7 +129,7 @@ def _write_vl(task: str | None) -> Callable[[Path], None]:
             write_task_data(data / part)
         captions, regions, _ = read_caption_folder(data / "train")
         start = folder / "model" if task is None else beside(folder) / "start"
-        quick = {"steps": 2, "batch_size": 4, "progress": False}
+        quick: dict[str, Any] = {"steps": 2, "batch_size": 4, "progress": False}
         sizes = {"text_layers": 1, "visual_layers": 1, "unified_layers": 1, "projection": 8}
         pretrain(start, captions, regions, backbone=str(bert), config=sizes, detector="segments", **quick)
         if task is not None:
