@@ -218,7 +218,8 @@ def test_own_files_of_regions(tmp_path: Path, damage: Callable[[bytes], bytes]) 
 
 
 def regions(number: int) -> Regions:
-    features = np.random.default_rng(number).random((3, 8)).astype(np.float16)
+    # As wide as real ones: most of the file is then features.
+    features = np.random.default_rng(number).random((3, 2048)).astype(np.float16)
     boxes = np.array([[1, 2, 30, 40], [5, 5, 9, 9], [0, 0, 64, 48]], np.float32)
     return Regions(features, boxes, 64, 48, ["cat", "", "é"], np.array([0.5, 0.25, 1], np.float32))
 
