@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # installed first; set TORCH= to take whatever pip chooses.
 TORCH ?= torch==2.13.0
 # The oldest versions that pyproject.toml declares.
-OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 av==15.0.0 datasets==4.0.0 filelock==3.16.0 ftfy==6.1.1 \
+OLDEST := torch==2.13.0 transformers==5.3.0 accelerate==1.4.0 av==15.0.0 datasets==4.0.0 filelock==3.16.0 ftfy==6.1.1 hypothesis==6.100.0 \
           h5py==3.12.0 lmdb==1.5.1 scikit-image==0.25.0 matplotlib==3.9.0 numpy==2.0.2 pillow==10.4.0 playwright==1.49.0 pyarrow==21.0.0 rich==13.7.0 \
           safetensors==0.5.0 scipy==1.13.0 soundfile==0.13.0 spacy==3.8.2 torch-geometric==2.6.1 tqdm==4.66.3 \
           typer==0.24.0 optuna==4.0.0 peft==0.21.0 pycocoevalcap==1.2 scikit-learn==1.5.0 tensorboard==2.18.0

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import check_files
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +93,9 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         options: as `from_pretrained` takes them.
 
     Raises:
-        PolysenseError: a weight has another shape in the files.
+        PolysenseError: a weight has another shape in the files, or a file of a folder of ours is damaged.
     """
+    check_files(Path(resolve_model(source)))
     verbosity = transformers_logging.get_verbosity()
     try:
         transformers_logging.set_verbosity_error()

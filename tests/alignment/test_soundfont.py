@@ -38,6 +38,14 @@ def test_names_of_presets(tmp_path: Path) -> None:
         preset_names(tmp_path / "b.sf2")
 
 
+@pytest.mark.parametrize("left", [-60, -8 - 6 * 38 - 2])
+def test_a_bank_that_is_cut_off(tmp_path: Path, left: int) -> None:
+    file = bank(tmp_path / "a.sf2")
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(PolysenseError, match=r"a\.sf2: a damaged sound bank"):
+        preset_names(file)
+
+
 def test_notes(tmp_path: Path) -> None:
     notes = notes_of(preset_names(bank(tmp_path / "a.sf2")))
     assert notes[:4] == [("Violin", 0, 40, 48), ("Violin", 0, 40, 60), ("Violin", 0, 40, 72), ("Dog", 1, 123, 60)]

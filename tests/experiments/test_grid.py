@@ -194,11 +194,15 @@ def test_cells_are_plain_json(grid):
     (cell, *_) = grid.plan()
     assert cell.attempt(progress=False)
     found = json.loads(cell.file.read_text())
-    assert set(found) == {"scores", "seconds", "weights", "e_steps", "made"}
+    assert set(found) == {"scores", "seconds", "weights", "e_steps", "made", "sha256"}
     assert (
         set(found["made"]) == {"source", "versions", "machine", "date"} and found["made"]["source"] == source_digest()
     )
     found["scores"]["validation"] = 0.123
+    cell.file.write_text(json.dumps(found))
+    with pytest.raises(PolysenseError, match="is no finished cell: delete it"):
+        cell.read()
+    del found["sha256"]  # as in older cells, or where the change was meant
     cell.file.write_text(json.dumps(found))
     assert cell.read() == found
 
@@ -208,6 +212,7 @@ def test_a_cell_of_other_code_counts_only_where_that_is_accepted(grid, trained_s
     rows = grid.rows()
     older = grid.plan()[0].file
     cell = json.loads(older.read_text())
+    del cell["sha256"]
     cell["made"] |= {"source": "0123456789ab", "date": "2020-02-02"}
     cell["scores"]["validation"] = 0.5
     older.write_text(json.dumps(cell))
@@ -232,7 +237,7 @@ def test_a_cell_of_another_machine_counts_and_is_told(grid, trained_seeds):
     first, second = (cell.file for cell in grid.plan() if cell.attempt(progress=False))
     for file, change in ((first, {"machine": "an abacus"}), (second, {})):
         cell = json.loads(file.read_text())
-        del cell["made"]["machine"]
+        del cell["made"]["machine"], cell["sha256"]
         cell["made"] |= change
         file.write_text(json.dumps(cell))
     trained_seeds.clear()
@@ -267,7 +272,7 @@ def test_a_damaged_cell_is_named(grid, text):
     (cell, *_) = grid.plan()
     cell.file.parent.mkdir(parents=True)
     cell.file.write_text(text)
-    with pytest.raises(PolysenseError, match="is no finished run: delete it") as caught:
+    with pytest.raises(PolysenseError, match="is no finished cell: delete it") as caught:
         grid.rows()
     assert str(cell.file) in str(caught.value)
 

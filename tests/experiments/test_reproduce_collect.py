@@ -86,3 +86,24 @@ def test_what_cannot_be_collected(tmp_path, cli):
             collect_paper(entry, tmp_path, "BERT-base", "x")
     error = cli("reproduce", "macsc-table2", "--collect", tmp_path).error
     assert error.startswith("--collect and --base go together")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result.pop("settings"),
+        lambda result: result["rows"][0].pop("task"),
+        lambda result: result["rows"][0]["scores"].append(1.0),
+        lambda result: result["rows"].append(3),
+        lambda result: result["rows"][0].update(scores=["a", "b"]),
+    ],
+)
+def test_a_damaged_comparison_is_named(tmp_path, change):
+    file = tmp_path / "roberta-base-squad_v1.json"
+    scores = {"validation": {"exact_match": 10.0, "f1": 20.0}}
+    write_comparison(file, "macsc-table2", "squad_v1", "RoBERTa-base", scores)
+    result = json.loads(file.read_text())
+    change(result)
+    file.write_text(json.dumps(result))
+    with pytest.raises(PolysenseError, match=f"{file} is no result of compare or probe"):
+        collect_paper(get_entry("macsc-table2"), tmp_path, "RoBERTa-base", "x")

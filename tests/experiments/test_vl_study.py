@@ -271,3 +271,17 @@ def test_a_method_needs_questions_and_a_pre_trained_model(study, problem):
         Start("x", None, method="mase")
     with pytest.raises(PolysenseError, match="unknown method 'maze'"):
         Start("x", "cmal", method="maze")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff"])
+def test_a_damaged_cell_is_named(study, problem, content):
+    study.run([CMAL], [problem], [0])
+    cell = next(file for file in study.cells.glob("rec-*.json"))
+    results = next(study.cells.glob("pretrained-*/results.json"))
+    assert study.pretrained("cmal", 1.0, 0)["settings"]["steps"] == QUICK["steps"]
+    cell.write_bytes(content)
+    results.write_bytes(content)
+    with pytest.raises(PolysenseError, match=f"{cell.name} is no finished cell: delete it"):
+        study.run([CMAL], [problem], [0])
+    with pytest.raises(PolysenseError, match=r"results\.json is not as it was written"):
+        study.pretrained("cmal", 1.0, 0)

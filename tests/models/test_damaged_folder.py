@@ -12,6 +12,8 @@ import pytest
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS, check_files
 from polysense.models import PolysenseForSequenceClassification, PolysenseProcessor
+from polysense.models.backbone import load_backbone
+from polysense.models.new_backbone import small_encoder_decoder
 from polysense.models.processing import PROCESSOR_FILE
 from polysense.training import train
 from polysense.training.predict import Predictor
@@ -107,3 +109,18 @@ def test_a_tower_of_its_own_lies_in_the_folder(folder: Path) -> None:
         (folder / PROCESSOR_FILE).write_text(json.dumps(settings))
         with pytest.raises(PolysenseError, match=f"{PROCESSOR_FILE}: '.*' is no tower of its own for 'image'"):
             PolysenseProcessor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["no/such", "x" * 5000, "a\0b"])
+def test_what_is_no_folder_has_no_checksums(name: str) -> None:
+    check_files(Path(name))
+
+
+def test_a_backbone_of_ours_is_checked(tmp_path: Path, rows_file: Path) -> None:
+    small_encoder_decoder(
+        tmp_path / "t5", rows_file.read_text().splitlines(), vocabulary=300, width=16, layers=1, heads=2
+    )
+    load_backbone(str(tmp_path / "t5"))
+    flip(tmp_path / "t5" / "model.safetensors")
+    with pytest.raises(PolysenseError, match=r"t5/model\.safetensors is not as it was written"):
+        load_backbone(str(tmp_path / "t5"))

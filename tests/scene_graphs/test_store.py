@@ -318,3 +318,26 @@ def test_a_moment_of_waiting_too_long_is_only_a_moment(
     other.execute("ROLLBACK")
     other.close()
     assert again.read(list(graphs(0, 10))) == graphs(0, 10)
+
+
+def test_a_last_page_that_is_cut_is_said(store: GraphStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite reads what is missing of it as zeros, and would find no rows there without a word."""
+    corrupt(store.database, lambda data: data[:-2000])
+    expected = graphs(0, 300)
+    again = GraphStore(tmp_path, IDENTITY)
+    assert again.read(list(expected)) == {}
+    assert "is cut short" in caplog.text
+    again.write(expected)
+    assert GraphStore(tmp_path, IDENTITY).read(list(expected)) == expected
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_a_schema_that_is_no_text(store: GraphStore, tmp_path: Path, read_first: bool) -> None:
+    """The message of SQLite's error quotes it, and Python cannot decode that."""
+    corrupt(store.database, lambda data: data.replace(b"CREATE TABLE graphs", b"CREATE \xff\xfeBLE graphs"))
+    expected = graphs(0, 300)
+    again = GraphStore(tmp_path, IDENTITY)
+    if read_first:
+        assert again.read(list(expected)) == {}
+    again.write(expected)
+    assert GraphStore(tmp_path, IDENTITY).read(list(expected)) == expected

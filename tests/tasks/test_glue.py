@@ -86,6 +86,8 @@ def test_microsofts_own_mrpc(write, tmp_path, fails):
     assert splits["test"].to_list() == [{"text": "g", "text_pair": "h", "label": 0}]
     write("MRPC/test.tsv", "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t7\t8\tg\th\n")  # GLUE's has no labels
     assert MRPC().load(tmp_path).splits["test"]["label"][:] == [0]
+    write("MRPC/dev_ids.tsv", b"3\t4\n\xff\n")
+    fails(["dev_ids.tsv, line 2", "0xff is not UTF-8"], MRPC().load, tmp_path)
 
 
 def test_labels_as_names_and_as_numbers(write, tmp_path):

@@ -82,6 +82,15 @@ def test_tower(tmp_path: Path, family: str, modality: str, save: Callable[[Path,
     torch.testing.assert_close(output.states, states[ids > 0], **support.CLOSE)
 
 
+def test_a_flipped_bit_of_a_converted_tower_is_found(tmp_path: Path) -> None:
+    convert(fake.save_openai(tmp_path / "model.pt", fake.original_text(fake.Sizes())), tmp_path / "tower")
+    content = bytearray((tmp_path / "tower" / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "tower" / "model.safetensors").write_bytes(content)
+    with pytest.raises(PolysenseError, match=r"tower/model\.safetensors is not as it was written"):
+        open_tower(str(tmp_path / "tower"))
+
+
 def test_from_a_folder_with_a_named_family(tmp_path: Path) -> None:
     (tmp_path / "download").mkdir()
     torch.save(fake.original_text(fake.Sizes(layers=1)), tmp_path / "download" / "text.pt")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.folder import working_folder
+from polysense.folder import working_folder, write_checksums
 from polysense.training.runs import RUN_FILE, begin_run
 
 
@@ -45,3 +45,20 @@ def test_a_run_that_replaces_another_leaves_none_of_its_checkpoints(tmp_path):
 def test_nothing_to_go_on_with(tmp_path):
     with pytest.raises(PolysenseError, match=f"nothing to resume: {working_folder(tmp_path / 'm')}"):
         begin_run(tmp_path / "m", {}, overwrite=False, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"])
+def test_a_damaged_note_of_what_the_run_was_told(tmp_path, content):
+    partial = interrupted(tmp_path / "m")
+    (partial / RUN_FILE).write_bytes(content)
+    with pytest.raises(PolysenseError, match=f"{RUN_FILE} is damaged: copy the folder again, or leave --resume out"):
+        begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+
+
+def test_a_damaged_checkpoint(tmp_path):
+    partial = interrupted(tmp_path / "m")
+    (partial / "checkpoint-500" / "optimizer.pt").write_bytes(b"1234")
+    write_checksums(partial / "checkpoint-500")
+    (partial / "checkpoint-500" / "optimizer.pt").write_bytes(b"1235")
+    with pytest.raises(PolysenseError, match=r"checkpoint-500/optimizer\.pt is not as it was written"):
+        begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 import polysense
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE
+from polysense.folder import CHECKSUMS, RESULTS_FILE
 from polysense.tasks import load_files
 from polysense.training import runs
 from polysense.training.evaluate import evaluate
@@ -161,7 +161,11 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, tiny):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "m", **settings)
     assert not (tmp_path / "m").exists()
-    assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-3"]
+    (checkpoint,) = (tmp_path / "m.partial").glob("checkpoint-*")
+    assert checkpoint.name == "checkpoint-3"
+    known = json.loads((checkpoint / CHECKSUMS).read_text())  # so that a damaged one is found
+    assert {"model.safetensors", "optimizer.pt", "trainer_state.json"} < {file.name for file in checkpoint.iterdir()}
+    assert set(known) == {file.name for file in checkpoint.iterdir()} - {CHECKSUMS}
     begun: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProgressBar, "on_epoch_begin", lambda _, __, state, ___, **____: begun.append(state.epoch))

@@ -100,6 +100,22 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, vl_data, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "cmal_processor.json"])
+def test_a_flipped_bit_is_found_in_a_model_and_in_a_start(tmp_path, vl_data, vl_models, vl_start, name):
+    for number, (folder, read) in enumerate(
+        [
+            (vl_models["vqa"], lambda folder: evaluate(folder, vl_data / "test", progress=False)),
+            (vl_start, lambda folder: train(tmp_path / "m", "vqa", vl_data, folder, **QUICK)),
+        ]
+    ):
+        copy = Path(shutil.copytree(folder, tmp_path / str(number)))
+        content = bytearray((copy / name).read_bytes())
+        content[-20] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(PolysenseError, match=rf"{number}/{name} is not as it was written"):
+            read(copy)
+
+
 def test_only_an_old_result_is_replaced_when_asked(tmp_path, vl_data, vl_start, vl_models):
     folder = shutil.copytree(vl_models["rec"], tmp_path / "m")
     before = hashes(folder)
@@ -179,6 +195,9 @@ def test_other_folders_than_those_of_models_are_said(tmp_path, vl_data, vl_start
         evaluate(bert_folder, vl_data / "test")
     broken = shutil.copytree(vl_models["vqa"], tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"xx")
+    with pytest.raises(PolysenseError, match=r"model\.safetensors is not as it was written"):
+        evaluate(broken, vl_data / "test")
+    (broken / "checksums.json").unlink()  # as of an older version
     with pytest.raises(PolysenseError, match="holds no model that can be loaded"):
         evaluate(broken, vl_data / "test")
     state = weights(vl_models["vqa"])

@@ -75,9 +75,14 @@ def preset_names(bank: Path) -> list[tuple[str, int, int]]:
     start = data.rfind(b"phdr")
     if data[:4] != b"RIFF" or data[8:12] != b"sfbk" or start < 0:
         raise PolysenseError(f"{bank}: not a sound bank (SoundFont 2); remove it, so that it is fetched again")
-    (size,) = struct.unpack_from("<I", data, start + 4)
-    # The last of the headers closes the list.
-    headers = struct.iter_unpack("<20sHHHIII", data[start + 8 : start + 8 + size - 38])
+    try:
+        (size,) = struct.unpack_from("<I", data, start + 4)
+        # The last of the headers closes the list.
+        headers = struct.iter_unpack("<20sHHHIII", data[start + 8 : start + 8 + size - 38])
+    except struct.error as error:
+        raise PolysenseError(
+            f"{bank}: a damaged sound bank ({error}); remove it, so that it is fetched again"
+        ) from None
     found = ((name.split(b"\0")[0].decode("latin-1").strip(), group, program) for name, program, group, *_ in headers)
     return sorted(found, key=lambda preset: preset[1:])
 

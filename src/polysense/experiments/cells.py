@@ -28,6 +28,9 @@ from polysense.training.train import versions
 MADE = "made"
 """Where a cell says what it was made by."""
 
+DIGEST = "sha256"
+"""Of all else that a cell holds, so that no damaged number comes into a table; older cells have none."""
+
 LOCKS = "locks"
 """Folder of the locks, beside the cells."""
 
@@ -65,16 +68,17 @@ def maker() -> str:
 
 
 def write_cell(file: Path, cell: Mapping[str, Any]) -> None:
-    """Write a cell, a run's or a search's, whole, with what it was made by."""
+    """Write a cell whole, with what it was made by."""
     made = {"source": source_digest(), "versions": versions(), "machine": machine()}
-    write_whole(file, json.dumps({**cell, MADE: {**made, "date": datetime.now(UTC).date().isoformat()}}))
+    text = json.dumps({**cell, MADE: {**made, "date": datetime.now(UTC).date().isoformat()}})
+    write_whole(file, json.dumps({**json.loads(text), DIGEST: _digest(text)}))
 
 
 def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] = RUN) -> dict[str, Any] | None:
     """A finished cell; None where it is not there, or was made by other code and nobody accepts that.
 
     Args:
-        fields: what it holds, with the types: `RUN` or `SEARCH`.
+        fields: what it holds, with the types: `RUN`, `SEARCH` or others.
 
     Raises:
         PolysenseError: the file is no such cell.
@@ -85,10 +89,15 @@ def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] 
         return None
     except (OSError, ValueError):
         cell = None
-    if not isinstance(cell, dict) or not all(isinstance(cell.get(name), kind) for name, kind in fields.items()):
-        what = "run" if fields is RUN else "search"
-        raise PolysenseError(f"{file} is no finished {what}: delete it, and it is computed again")
+    told = cell.pop(DIGEST, None) if isinstance(cell, dict) else None
+    well = isinstance(cell, dict) and all(isinstance(cell.get(name), kind) for name, kind in fields.items())
+    if not well or told not in (None, _digest(json.dumps(cell))):
+        raise PolysenseError(f"{file} is no finished cell: delete it, and it is computed again")
     return cell if accept_older or revision(cell) is None else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def revision(cell: Mapping[str, Any]) -> str | None:

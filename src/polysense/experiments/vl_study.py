@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from polysense.errors import PolysenseError
+from polysense.experiments.cells import finished, write_cell
 from polysense.experiments.vl_backbone import open_backbone
 from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest, method_identity
-from polysense.folder import write_json
+from polysense.folder import RESULTS_FILE, check_files
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
@@ -40,6 +41,11 @@ from polysense.vision_language.tasks.questions import QuestionAnswering
 from polysense.vision_language.with_method import fine_tune_with_method, score
 
 WAIT_SECONDS = 5
+
+SCORE: dict[str, Any] = {
+    "start": str, "problem": str, "seed": int, "metric": str, "scores": dict, "seconds": (int, float),
+}  # fmt: skip
+"""What the file of a score holds, and the share, which may be null."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,8 @@ class Study:
             at_seed: is given the cells of all whole seeds each time that one more is whole.
 
         Returns:
-            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds.
+            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds,
+            made (see `cells.write_cell`).
 
         Raises:
             PolysenseError: a share is out of range, data cannot be read, or a method meets no questions, all before any
@@ -199,17 +206,17 @@ class Study:
     def _try_score(self, file: Path, start: Start, problem: Problem, seed: int) -> dict[str, Any] | None:
         """A cell, or None while another process makes it or what it stands on."""
         if file.exists():
-            return dict(json.loads(file.read_text()))
+            return finished(file, SCORE)
         model = self._try_pretrained(start.recipe or "cmal", start.share if start.recipe else 1.0, seed)
         if model is None:
             return None
         try:
             with FileLock(f"{file}.lock", timeout=0):
                 if not file.exists():
-                    write_json(file, self._score(start, problem, seed, model))
+                    write_cell(file, self._score(start, problem, seed, model))
         except Timeout:
             return None
-        return dict(json.loads(file.read_text()))
+        return finished(file, SCORE)
 
     def _score(self, start: Start, problem: Problem, seed: int, model: Path) -> dict[str, Any]:
         most = CmalProcessor.from_pretrained(model).settings.max_regions
@@ -292,9 +299,10 @@ class Study:
         return folder
 
     def pretrained(self, recipe: str, share: float, seed: int) -> dict[str, Any]:
-        """The results of a finished pre-training."""
+        """The results of a finished pre-training; PolysenseError where they are damaged."""
         folder = self._folder(recipe, share, seed)
-        return dict(json.loads((folder / "results.json").read_text()))
+        check_files(folder, lambda name: name == RESULTS_FILE)
+        return dict(json.loads((folder / RESULTS_FILE).read_text()))
 
     def _folder(self, recipe: str, share: float, seed: int) -> Path:
         return self.cells / f"pretrained-{recipe}-{share:g}-{seed}-{self._pretraining_key}"

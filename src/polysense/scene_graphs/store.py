@@ -49,6 +49,9 @@ _NOT_DAMAGE = {
     sqlite3.SQLITE_READONLY,
 }
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's interface raises; the latter where its message quotes a damaged schema."""
+
 _inherited: list[sqlite3.Connection] = []
 """Connections that a fork brought along: neither used nor closed here, as SQLite asks."""
 
@@ -91,10 +94,10 @@ class GraphStore:
                     found[key] = SceneGraph.from_json(graph.decode())
                 elif key not in self._forgotten:
                     damaged.append(key)
-        except (sqlite3.Error, OSError) as error:
+        except (*_ERRORS, OSError) as error:
             logger.warning("%s cannot be read (%s); its texts are parsed again", self.database, error)
             self._close()
-            if isinstance(error, sqlite3.Error) and not _is_no_damage(error):
+            if isinstance(error, _ERRORS) and not _is_no_damage(error):
                 self._unreadable = self._file()  # else it may be well the next time
             return {}
         if damaged:
@@ -116,7 +119,7 @@ class GraphStore:
                 self._set_aside()
             try:
                 self._insert(sums)
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 if _is_no_damage(error):
                     raise
                 logger.warning("%s is damaged (%s); its texts are parsed again", self.database, error)
@@ -165,7 +168,14 @@ class GraphStore:
             )
             file = self._file()
             self._opened = (os.getpid(), *file) if file else None
+            self._check_size(self._connection)
         return self._connection
+
+    def _check_size(self, connection: sqlite3.Connection) -> None:
+        """SQLite reads what is missing of a last page as zeros."""
+        pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if self.database.stat().st_size < pages * size:
+            raise sqlite3.DatabaseError("it is cut short")
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -182,7 +192,7 @@ class GraphStore:
             return False
         try:
             return self._connect().execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             if _is_no_damage(error):
                 raise
             return True
@@ -227,7 +237,7 @@ class GraphStore:
             ) from error
 
 
-def _is_no_damage(error: sqlite3.Error) -> bool:
+def _is_no_damage(error: Exception) -> bool:
     """Whether an error tells of the disk or of rights, not of what the file holds."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGE
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from polysense.tasks.benchmark import BenchmarkTask
 from polysense.tasks.labels import class_indices, targets
-from polysense.tasks.tables import Table, read_table
+from polysense.tasks.tables import Table, read_table, read_text
 from polysense.tasks.task import build_split
 
 HELD_OUT = "train_heldout"
@@ -164,7 +164,7 @@ class MRPC(GlueTask):
         table = read_table(path, form="tsv", quoted=False, tolerant=True)
         if split == "test":
             return table
-        listed = (path.parent / "dev_ids.tsv").read_text(encoding="utf-8-sig").splitlines()
+        listed = read_text(path.parent / "dev_ids.tsv").splitlines()
         development = {tuple(line.split("\t")) for line in listed}
         pairs = zip(table.column("#1 ID"), table.column("#2 ID"), strict=True)
         rows = [row for row, pair in enumerate(pairs) if (pair in development) == (split == "validation")]

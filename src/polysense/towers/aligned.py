@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
+from polysense.folder import check_files
 from polysense.loading import hub_errors
 from polysense.towers.memory import Memory
 from polysense.towers.packed_encoder import PackedEncoder, load_encoder, usable_length
@@ -102,6 +103,11 @@ class AlignedHead(nn.Module):
         self.scale.copy_((raw - self.centre).square().mean().sqrt().clamp(min=1e-6))
 
 
+def _is_read(name: str) -> bool:
+    """Whether a file of a tower's folder is the tower's, not a report on it."""
+    return name in (CONFIG_FILE, WEIGHTS_FILE) or name.startswith(f"{Path(OWN_TRUNK).name}/")
+
+
 class AlignedTower(Tower):
     """A trunk and its head as one tower. Features of tokens and of the sentence (mean of its tokens) share a space."""
 
@@ -148,6 +154,7 @@ class AlignedTower(Tower):
         Raises:
             PolysenseError: a file is missing, damaged or does not fit its configuration.
         """
+        check_files(folder, _is_read)
         try:
             config = AlignedConfig(**json.loads((folder / CONFIG_FILE).read_text()))
             weights = load_file(folder / WEIGHTS_FILE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, whole_folder, working_folder, write_json
+from polysense.folder import RESULTS_FILE, check_files, whole_folder, working_folder, write_json
 from polysense.processes import is_main
 from polysense.training.trackers import clear_logs
 
@@ -50,16 +50,23 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     """Refuse to go on from checkpoints that are not there, or are those of another run.
 
     Raises:
-        PolysenseError: either is so.
+        PolysenseError: either is so, or a file of theirs is not as it was written.
     """
     if not any(partial.glob("checkpoint-*")):
         raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
-    before = json.loads((partial / RUN_FILE).read_text()) if (partial / RUN_FILE).exists() else {}
+    try:
+        before = dict(json.loads((partial / RUN_FILE).read_text()))
+    except FileNotFoundError:
+        before = {}
+    except (OSError, ValueError, TypeError):
+        raise PolysenseError(f"{partial / RUN_FILE} is damaged: copy the folder again, or leave --resume out") from None
     changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
     if changed:
         raise PolysenseError(
             f"the run in {partial} had other {', '.join(changed)}: give the same as then, or leave --resume out"
         )
+    for checkpoint in partial.glob("checkpoint-*"):
+        check_files(checkpoint)
 
 
 def what_is_kept(folder: Path) -> str:

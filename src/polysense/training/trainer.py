@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer
 
+from polysense.folder import write_checksums
 from polysense.processes import SharedBatches, gather_objects, is_main, processes, share
 from polysense.training.divergence import check_finite
 from polysense.training.order import EpochGroupedSampler, EpochSampler
@@ -134,6 +135,7 @@ class PolysenseTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if is_main():
             (made,) = written.glob("checkpoint-*")
+            write_checksums(made)
             before = list(folder.glob("checkpoint-*"))
             shutil.rmtree(folder / made.name, ignore_errors=True)
             made.rename(folder / made.name)

@@ -13,8 +13,9 @@ import torch
 from transformers import AutoTokenizer
 
 from polysense.errors import PolysenseError
-from polysense.folder import write_json
+from polysense.folder import check_files, write_json
 from polysense.loading import hub_errors, open_auto
+from polysense.models.saved_files import is_of_processor
 from polysense.text import clean
 from polysense.vision_language.anchors import find_anchors
 from polysense.vision_language.lexicon import Lexicon
@@ -170,9 +171,10 @@ class CmalProcessor:
         """Read what `save_pretrained` wrote.
 
         Raises:
-            PolysenseError: there is no such folder, or it holds no processor.
+            PolysenseError: there is no such folder, or it holds no processor or a damaged one.
         """
         file = Path(folder) / PROCESSOR_FILE
+        check_files(Path(folder), is_of_processor)
         try:
             settings = ProcessorSettings(**json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:

@@ -129,6 +129,7 @@ def _changed(**values: Any) -> bytes:
         (_changed(sentences=[{"sent_id": 9, "sent": " "}]), r"sentences\[0\], field 'sent': the text is empty"),
         (_changed(sentences=None), "field 'sentences': a list is expected, not null"),
         (_changed(split=None), "field 'split'"),
+        (b"Pa\n.", "not a pickle of plain data"),  # whose error has two lines
     ],
 )
 def test_bad_refcoco(

@@ -145,3 +145,12 @@ def test_unknown_class_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("yolk\ngoggles\n")
     with pytest.raises(PolysenseError, match="object classes from 0 to 2, but 2 names"):
         open_regions(file, tag_names=tmp_path / "names.txt")
+
+
+def test_a_gzip_with_another_checksum_is_not_called_unwritable(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.tsv.gz", PLAIN, [row("1"), row("2")])
+    content = bytearray(file.read_bytes())
+    content[-8] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(PolysenseError, match=r"x\.tsv\.gz: broken gzip \(CRC"):
+        open_regions(file)

@@ -176,6 +176,25 @@ def test_a_scene_with_an_unknown_object(world, things):
         read_scenes(world / "train" / "scenes.jsonl", {thing.name: thing for thing in things[:3]})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("picture"), "KeyError: 'picture'"),
+        (lambda row: row["objects"][0].pop("colour"), "KeyError: 'colour'"),
+        (lambda row: row["objects"].insert(0, "cat"), "TypeError"),
+        (lambda row: row.update(hidden=3), "TypeError"),
+        (lambda row: row["background"].update(colours=[[1, 2, 3]]), "ValueError"),
+    ],
+)
+def test_a_damaged_scene_is_named(world, things, tmp_path, change, message):
+    first, second = (world / "train" / "scenes.jsonl").read_text().splitlines()[:2]
+    row = json.loads(second)
+    change(row)
+    (tmp_path / "scenes.jsonl").write_text(f"{first}\n{json.dumps(row)}\n")
+    with pytest.raises(PolysenseError, match=rf"scenes\.jsonl, line 2: no scene \({message}"):
+        read_scenes(tmp_path / "scenes.jsonl", {thing.name: thing for thing in things})
+
+
 def test_the_card_tells_sizes(world):
     text = (world / "README.md").read_text()
     assert "| train/ | 70 |" in text and "| test/ | 40 |" in text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +65,19 @@ def collect_paper(entry: Entry, folder: Path, base: str, command: str) -> dict[s
         if found is None:
             missing.append(f"not run: {titles}: there is no {comparison_file(base, task, share)} in {folder}")
         else:
-            computed = [Row(**{k: v for k, v in row.items() if k not in _COMPUTED}) for row in found["rows"]]
-            rows += [row for column in columns for row in of_column(column, computed)]
-            settings[titles] = found["settings"].get(task, {})
-            notes += found["notes"]
+            with _damage(folder / comparison_file(base, task, share)):
+                computed = [_row(row) for row in found["rows"]]
+                rows += [row for column in columns for row in of_column(column, computed)]
+                settings[titles] = found["settings"].get(task, {})
+                notes += map(str, found["notes"])
         for line in entry.lines:
             if "paper" in line.probe:
                 probed = _read(folder / probe_file(line.probe["paper"], task))
                 if probed is not None:
-                    of_splits = probe_rows(probed, line, "paper")
-                    rows += [row for column in columns for row in of_column(column, of_splits)]
-                    notes += [f"{task}, {line.label}: {note}" for note in probed["notes"]]
+                    with _damage(folder / probe_file(line.probe["paper"], task)):
+                        of_splits = probe_rows(probed, line, "paper")
+                        rows += [row for column in columns for row in of_column(column, of_splits)]
+                        notes += [f"{task}, {line.label}: {note}" for note in probed["notes"]]
     if not rows:
         raise PolysenseError(f"{folder} holds nothing of {entry.id} with {base}: run its script first")
     said = [f"{line.label}: {line.note}" for line in entry.lines if line.note]
@@ -94,5 +98,26 @@ def _read(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not {"rows", "scores"} & set(found):
-        raise PolysenseError(f"{file} is no result of compare or probe: delete it, and run the script again")
+        raise _no_result(file)
     return found
+
+
+def _row(given: dict[str, Any]) -> Row:
+    """ValueError where its seeds are not those of its scores."""
+    row = Row(**{name: value for name, value in given.items() if name not in _COMPUTED})
+    if row.seeds and len(row.seeds) != len(row.scores):
+        raise ValueError("scores without seeds")
+    return row
+
+
+@contextmanager
+def _damage(file: Path) -> Iterator[None]:
+    """What a file lacks, or holds of another type, is a PolysenseError that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _no_result(file) from None
+
+
+def _no_result(file: Path) -> PolysenseError:
+    return PolysenseError(f"{file} is no result of compare or probe: delete it, and run the script again")

@@ -51,4 +51,4 @@ def unpickle(unpickler: pickle.Unpickler) -> Any:
     except (MemoryError, RecursionError):
         raise ValueError("its sizes make no sense") from None
     except Exception as error:
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None

@@ -219,6 +219,8 @@ def writing(file: Path) -> Iterator[BinaryIO]:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as stream:
             yield stream
+    except gzip.BadGzipFile:  # an OSError too, but of what is read meanwhile
+        raise
     except OSError as error:
         raise PolysenseError(
             f"{file}: cannot be written ({error.strerror or error}); check the folder, its rights and the free space"

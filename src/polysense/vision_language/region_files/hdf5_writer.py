@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ _CHUNK_BYTES = 2**17  # of features in one chunk: about one picture's
 
 def write_hdf5(file: Path, regions: Iterable[tuple[str, Regions]]) -> None:
     """Write regions; see `polysense.vision_language.region_files.write_regions`."""
-    # HDF5 writes by name, not to a stream; the stream makes the same file whole.
-    with writing(file) as staged, h5py.File(staged.name, "w") as target:
+    # HDF5 writes by name, not to a stream; the stream makes the same file whole. From HDF5 1.10 on what describes data
+    # has checksums; the data themselves have Fletcher's.
+    with writing(file) as staged, h5py.File(staged.name, "w", libver=("v110", "v110")) as target:
         _Writer(file, target).write(regions)
 
 
@@ -61,11 +62,14 @@ class _Writer:
             raise PolysenseError(
                 f"{self._file}: the name {unusable[0]!r} has a character that HDF5 cannot hold; rename it"
             )
-        texts = h5py.string_dtype()
-        self._target.create_dataset("image_ids", data=list(names), dtype=texts)
-        self._target.create_dataset("image_size", data=np.array(sizes, dtype=np.int32))
-        self._target.create_dataset("pos_boxes", data=np.array([ends[:-1], ends[1:]], dtype=np.int64).T)
-        self._target.create_dataset("tag_names", data=list(self._tag_rows)[1:], dtype=texts)
+        self._write("image_ids", _fixed(list(names)))
+        self._write("image_size", np.array(sizes, dtype=np.int32))
+        self._write("pos_boxes", np.array([ends[:-1], ends[1:]], dtype=np.int64).T)
+        self._write("tag_names", _fixed(list(self._tag_rows)[1:]))
+
+    def _write(self, name: str, values: NDArray[Any]) -> None:
+        # Only what is cut into chunks has checksums, and no chunk is empty.
+        self._target.create_dataset(name, data=values, fletcher32=len(values) > 0)
 
     def _start(self, width: int) -> None:
         if width < 1:
@@ -77,7 +81,9 @@ class _Writer:
             ("tags", (), np.int32),
             ("scores", (), np.float32),
         ):
-            self._target.create_dataset(name, (0, *shape), kind, maxshape=(None, *shape), chunks=(rows, *shape))
+            self._target.create_dataset(
+                name, (0, *shape), kind, maxshape=(None, *shape), chunks=(rows, *shape), fletcher32=True
+            )
 
     def _add(self, name: str, found: Regions) -> None:
         with np.errstate(over="ignore"):
@@ -108,3 +114,10 @@ class _Writer:
             dataset.resize(begin + self._held, axis=0)
             dataset[begin:] = np.concatenate([part[name] for part in self._buffer])
         self._buffer, self._held = [], 0
+
+
+def _fixed(texts: Sequence[str]) -> NDArray[Any]:
+    """Texts as bytes of one length: HDF5 keeps those of any length in a heap without checksums, and may never come back
+    from a damaged one."""
+    encoded = [text.encode() for text in texts]
+    return np.array(encoded, dtype=h5py.string_dtype(length=max([1, *map(len, encoded)])))

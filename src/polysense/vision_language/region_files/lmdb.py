@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import lmdb
 
 from polysense.errors import PolysenseError
+from polysense.vision_language.region_files.lmdb_pages import check_pages
 from polysense.vision_language.region_files.npz import read_npz, width_of
 from polysense.vision_language.region_files.object_names import ObjectNames
 from polysense.vision_language.region_files.source import PerProcess, RegionFile, Sizes, by_picture
@@ -94,14 +95,9 @@ def _open(path: Path) -> Any:
 
 def _opened(path: Path) -> Any:
     try:
-        environment = lmdb.open(
-            str(path), subdir=path.is_dir(), readonly=True, create=False, lock=False, readahead=False
-        )
-    except (lmdb.Error, OSError) as error:
-        raise PolysenseError(f"{path}: not an LMDB ({error}); give its folder or data.mdb") from None
-    data = path / "data.mdb" if path.is_dir() else path
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if data.stat().st_size < needed:  # reading past the end of a mapped file would end the process
-        environment.close()
-        raise PolysenseError(f"{path}: cut short ({data.stat().st_size} of {needed} bytes); fetch it again")
-    return environment
+        check_pages(path / "data.mdb" if path.is_dir() else path)
+        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, create=False, lock=False, readahead=False)
+    except (lmdb.Error, OSError, ValueError) as error:
+        raise PolysenseError(
+            f"{path}: not an LMDB, or a damaged one ({error}); give its folder or data.mdb, or fetch it again"
+        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from polysense.errors import PolysenseError
 from polysense.vision_language.annotations import (
     write_captions,
     write_nlvr2,
@@ -67,8 +68,13 @@ def read_scenes(file: Path, things: Mapping[str, WorldObject]) -> list[Scene]:
     """
     scenes = []
     for record in read_lines(file):
-        for each in record.items("objects"):
-            if each["name"] not in things:
-                raise record.wrong("objects", "objects of this world (see world.json)", each["name"])
-        scenes.append(Scene.from_json(record.values, things))
+        try:
+            for each in record.items("objects"):
+                if each["name"] not in things:
+                    raise record.wrong("objects", "objects of this world (see world.json)", each["name"])
+            scenes.append(Scene.from_json(record.values, things))
+        except (KeyError, TypeError, ValueError) as error:
+            raise PolysenseError(
+                f"{record.where}: no scene ({type(error).__name__}: {error}); make the world again"
+            ) from None
     return scenes

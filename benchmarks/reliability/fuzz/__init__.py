@@ -1,0 +1,1 @@
+"""Damaged files, read as a user reads them."""
