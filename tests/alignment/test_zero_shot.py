@@ -20,6 +20,7 @@ from polysense.alignment.media import MediaFeatures
 from polysense.alignment.training import AlignmentSettings
 from polysense.alignment.zero_shot import zero_shot
 from polysense.errors import PolysenseError
+from polysense.folder import CHECKSUMS
 from polysense.tasks.sources import data_roots
 from tiny_runs import Cli
 
@@ -91,6 +92,7 @@ def test_the_centre_of_a_tower_does_not_count(tower: Path, tmp_path: Path) -> No
     weights["centre"] = 2 * weights["memory.values"][0].float()  # a cat's features would point away from all cats
     weights["scale"] *= 7
     save_file(weights, tower / "aligned_tower.safetensors")
+    (tower / CHECKSUMS).unlink()
     assert zero_shot(str(tower), str(tmp_path / "sounds.csv"), progress=False)["accuracy"] == 1.0
 
 

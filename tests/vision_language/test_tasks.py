@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from polysense.errors import PolysenseError
+from polysense.folder import CHECKSUMS
 from polysense.vision_language.annotations import write_refcoco
 from polysense.vision_language.annotations.snli_ve import LABELS
 from polysense.vision_language.answers import AnswerVocabulary
@@ -300,6 +301,7 @@ def test_a_model_of_few_regions_learns_from_pictures_of_many(vl_data, vl_start, 
     start = shutil.copytree(vl_start, tmp_path / "start")
     file = start / "cmal_processor.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "max_regions": 1}))
+    (start / CHECKSUMS).unlink()
     results = train(tmp_path / "m", "rec", vl_data, start, steps=2, batch_size=64, learning_rate=1e-3, progress=False)
     things = sum(len(t) for t in scenes("train", 24).values())
     assert results["left_out"] == {"no region meets the object": things - 24}
@@ -327,5 +329,6 @@ def test_predictions_that_are_no_numbers_are_said(vl_models, vl_data, tmp_path):
     state = load_file(folder / "model.safetensors")
     state["head.0.weight"][:] = float("nan")
     save_file(state, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+    (folder / CHECKSUMS).unlink()
     with pytest.raises(PolysenseError, match="diverged"):
         evaluate(folder, vl_data / "test", progress=False)
