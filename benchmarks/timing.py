@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,6 +87,14 @@ def _median(values: Sequence[float]) -> float:
 
 def _ratio(ours: Sequence[float], reference: Sequence[float]) -> float:
     return round(statistics.median(a / b for a, b in zip(ours, reference, strict=True)), 3)
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], title: str) -> None:
+    """A table of rows that have the same names."""
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console(width=140).print(table)
 
 
 def report(benchmarks: Sequence[Benchmark], file: Path) -> None:

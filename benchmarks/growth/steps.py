@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from benchmarks.growth.curve import Curve, measure
+from benchmarks.made_up import sentences
 from polysense.methods.catalog import method_config
 from polysense.modality import MODALITIES
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
@@ -17,7 +17,6 @@ from polysense.prototypes.reading import Reading
 from polysense.towers.registry import open_tower
 
 METHODS = ("text", "macsc", "mase")
-WORDS = ("the", "a", "red", "yellow", "cat", "dog", "banana", "bird", "sits", "sings", "on", "mat", "under", "big")
 READ_AT_ONCE = 64
 
 
@@ -43,12 +42,6 @@ ORDERS = {"words": (1.0, 1.0), "batch": (1.0, 1.0), "k": (0.0, 0.0), "modalities
 """Expected of a step: the backbone's linear layers grow with the tokens; of 0, all else is the backbone."""
 
 
-def sentences(count: int, words: int) -> list[str]:
-    """Made-up ones of so many words."""
-    drawn = random.Random(0)
-    return [" ".join(drawn.choices(WORDS, k=words)) for _ in range(count)]
-
-
 def step_curves() -> list[Curve]:
     """A training step of each method over each axis."""
     found = []
@@ -69,7 +62,7 @@ def step(method: str, place: Place) -> Callable[[], None]:
     processor = PolysenseProcessor.from_backbone(
         "minilm", specs, Reading(k=place.k), max_length=512, store=False, scene_graphs=chosen.uses_graph
     )
-    texts = sentences(place.batch, place.words)
+    texts = sentences(place.batch, place.words, place.words)
     processor.prepare(texts, progress=False)
     inputs = processor(texts)
     config = PolysenseConfig(method=chosen.to_dict(), widths=processor.widths, num_labels=2)
@@ -89,6 +82,6 @@ def reading_curve() -> Curve:
     """Prototypes of 64 sentences by the image tower that ships, over their length."""
     tower, reading = open_tower("image"), Reading()
     axis, sizes = AXES["words"]
-    texts = {size: sentences(READ_AT_ONCE, size) for size in sizes}
+    texts = {size: sentences(READ_AT_ONCE, size, size) for size in sizes}
     points = [measure(size, lambda size=size: read_prototypes(tower, reading, texts[size])) for size in sizes]
     return Curve("reading prototypes", axis, points, 1.0, 0.0)

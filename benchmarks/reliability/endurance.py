@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -23,11 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from benchmarks.timing import memory_kilobytes
+from benchmarks.made_up import sentences, write_rows
+from benchmarks.timing import memory_kilobytes, print_rows
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.folder import write_json
 from polysense.prototypes import lookup
@@ -41,7 +39,12 @@ ROWS = 400
 BATCH = 4
 AT_ONCE = 64
 EVERY = 0.5
-WORDS = ["the", "a", "red", "yellow", "cat", "dog", "banana", "bird", "sits", "sings", "on", "mat", "under", "big"]
+"""Seconds between two looks, of which there must be `LEAST`."""
+
+LEAST = 8
+SHORTEST, LONGEST = 6, 12
+"""Words a text."""
+
 REMEMBERED = 1 << 20
 """Bytes of prototypes, and of graphs."""
 
@@ -91,17 +94,10 @@ def tiny_backbone(folder: Path) -> str:
     return str(folder)
 
 
-def texts(count: int, seed: int) -> list[str]:
-    """Sentences of which hardly two are alike."""
-    drawn = random.Random(seed)
-    return [" ".join(drawn.choices(WORDS, k=drawn.randint(6, 12))) for _ in range(count)]
-
-
 def long_training(method: str, steps: int, folder: Path) -> None:
     """Train so many steps, with the image tower that ships."""
     rows = folder / "rows.jsonl"
-    lines = [json.dumps({"text": text, "label": "cat" if "cat" in text else "none"}) for text in texts(ROWS, 0)]
-    rows.write_text("\n".join(lines))
+    write_rows(rows, sentences(ROWS, SHORTEST, LONGEST))
     train(
         folder / "model",
         train_file=rows,
@@ -119,7 +115,7 @@ def long_training(method: str, steps: int, folder: Path) -> None:
 def long_prediction(method: str, count: int, folder: Path) -> None:  # noqa: ARG001 - as the model was trained
     """Predict so many new texts with a trained model."""
     lookup.RECENT_BYTES = extractor.RECENT_BYTES = REMEMBERED
-    asked = texts(count, 1)
+    asked = sentences(count, SHORTEST, LONGEST, seed=1)
     predictor = Predictor.load(folder / "model", store=False)
     for start in range(0, count, AT_ONCE):
         predictor.predict(asked[start : start + AT_ONCE])
@@ -140,7 +136,7 @@ def row(verb: str, method: str, count: int, folder: Path) -> dict[str, Any]:
     """The run's line in the table.
 
     Raises:
-        RuntimeError: it ended badly.
+        RuntimeError: it ended badly, or so soon that nothing can be told.
     """
     process = multiprocessing.get_context("spawn").Process(target=measure, args=(verb, method, count, folder))
     process.start()
@@ -148,6 +144,8 @@ def row(verb: str, method: str, count: int, folder: Path) -> dict[str, Any]:
     if process.exitcode:
         raise RuntimeError(f"{verb}, {method}: exit status {process.exitcode}")
     watch = Watch([tuple(seen) for seen in json.loads((folder / f"{verb}.json").read_text())["seen"]])
+    if len(watch.seen) < LEAST:
+        raise RuntimeError(f"{verb}, {method}: over within {LEAST * EVERY:g} s, which shows nothing; give more --count")
     (before, files_before, threads_before), (after, files_after, threads_after) = watch.quarter(1), watch.quarter(3)
     return {
         "run": f"{verb}, {method}",
@@ -169,14 +167,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("build/endurance.json"))
     given = parser.parse_args(arguments)
     rows = []
-    for method in given.method or METHODS:
-        with tempfile.TemporaryDirectory() as name:
-            rows += [row(verb, method, given.count, Path(name)) for verb in RUNS]
+    try:
+        for method in given.method or METHODS:
+            with tempfile.TemporaryDirectory() as name:
+                rows += [row(verb, method, given.count, Path(name)) for verb in RUNS]
+    except RuntimeError as error:
+        parser.error(str(error))
     write_json(given.output, {"rows": rows})
-    table = Table(*rows[0], title="Long runs")
-    for one in rows:
-        table.add_row(*map(str, one.values()))
-    Console(width=140).print(table)
+    print_rows(rows, "Long runs")
     return int(not all(one["flat"] for one in rows))
 
 

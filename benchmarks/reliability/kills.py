@@ -21,15 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from tqdm.auto import tqdm
 
+from benchmarks.made_up import sentences, write_rows
+from benchmarks.timing import print_rows
 from polysense.folder import RESULTS_FILE, file_digest, working_folder, write_json
 
 ROWS = 96
 SCENES = 120
-WORDS = ["the", "a", "red", "yellow", "cat", "dog", "banana", "bird", "sits", "sings", "on", "mat"]
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,8 @@ def programs(data: Path) -> list[Program]:
 
 def write_data(data: Path) -> None:
     """Rows with a class that their words tell, and a world of scenes."""
-    drawn = random.Random(0)
     for name, count in (("rows", ROWS), ("many", 40 * ROWS)):
-        texts = [" ".join(drawn.choices(WORDS, k=drawn.randint(2, 12))) for _ in range(count)]
-        lines = [json.dumps({"text": text, "label": "cat" if "cat" in text else "none"}) for text in texts]
-        (data / f"{name}.jsonl").write_text("\n".join(lines))
+        write_rows(data / f"{name}.jsonl", sentences(count, 2, 12))
     polysense(["vl", "world", "--output-dir", str(data / "world"), "--scenes", str(SCENES), "--validation", "20"])
 
 
@@ -171,10 +167,7 @@ def main(arguments: Sequence[str]) -> int:
                 folder = data / program.name.replace(" ", "-")
                 rows += [survives(program, given.kills, given.seed, folder)]
     write_json(given.output, {"rows": rows})
-    table = Table(*rows[0], title="Killed at random moments, and gone on with")
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console(width=140).print(table)
+    print_rows(rows, "Killed at random moments, and gone on with")
     return int(any(row["the_same"] < row["runs"] for row in rows))
 
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from tqdm.auto import tqdm
 
 from benchmarks.reliability.fuzz.reader import Reader
 from benchmarks.reliability.fuzz.readers import READERS
 from benchmarks.reliability.fuzz.rounds import Outcome, count, run_rounds
+from benchmarks.timing import print_rows
 from polysense.cache import CACHE_VARIABLE
 from polysense.folder import write_json
 
@@ -68,13 +67,9 @@ def main(arguments: Sequence[str]) -> int:
             bad += ended
     write_json(given.output, {"seed": given.seed, "rows": lines, "bad": bad})
     title = f"Damaged files, seed {given.seed}: {sum(line['rounds'] for line in lines):,} readings"
-    table = Table(*lines[0], title=title)
-    for line in lines:
-        table.add_row(*map(str, line.values()))
-    console = Console(width=140)
-    console.print(table)
+    print_rows(lines, title)
     for text in bad[:SHOWN]:
-        console.print(text, markup=False, highlight=False)
+        print(text)
     return int(bool(bad))
 
 
