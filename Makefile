@@ -50,7 +50,8 @@ format: setup
 audit: setup
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+[^=]*$$//' > .venv-audit/installed.txt
+	$(BIN)/python -m pip list --format freeze --exclude-editable > .venv-audit/listed.txt
+	sed 's/+[^=]*$$//' .venv-audit/listed.txt > .venv-audit/installed.txt
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/installed.txt
 
 bench: setup

@@ -100,7 +100,7 @@ def save_openai(file: Path, text: State, archive: bool = True) -> Path:
         state[name] = torch.tensor(value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is on its way out; OpenAI's files are not
-        torch.jit.save(torch.jit.script(_Tree(state)), file)
+        torch.jit.save(torch.jit.script(Tree(state)), file)
     return file
 
 
@@ -122,7 +122,7 @@ def save_clip_vip(file: Path, text: State) -> Path:
     return file
 
 
-class _Tree(nn.Module):
+class Tree(nn.Module):
     """Modules that hold the tensors of a state dict under its names."""
 
     def __init__(self, state: State) -> None:
@@ -137,7 +137,7 @@ class _Tree(nn.Module):
             else:
                 self.register_buffer(name, value)
         for name, content in children.items():
-            self.add_module(name, _Tree(content))
+            self.add_module(name, Tree(content))
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -22,11 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, BertConfig, BertModel
-
-from benchmarks.made_up import sentences, write_rows
+from benchmarks.made_up import sentences, write_bert, write_rows
 from benchmarks.timing import memory_kilobytes, print_rows
-from polysense.embedded import EMBEDDED, resolve_model
 from polysense.folder import write_json
 from polysense.prototypes import lookup
 from polysense.scene_graphs import extractor
@@ -83,17 +80,6 @@ class Watch:
         return [statistics.median(row[column] for row in rows) for column in (1, 2, 3)]
 
 
-def tiny_backbone(folder: Path) -> str:
-    """A BERT of one layer, 32 wide, with the words of the embedded model."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(EMBEDDED))
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-    )
-    BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
 def long_training(method: str, steps: int, folder: Path) -> None:
     """Train so many steps, with the image tower that ships."""
     rows = folder / "rows.jsonl"
@@ -104,7 +90,7 @@ def long_training(method: str, steps: int, folder: Path) -> None:
         validation_file=rows,
         kind="classification",
         method=method,
-        backbone=tiny_backbone(folder / "bert"),
+        backbone=str(write_bert(folder / "bert", positions=128)),
         epochs=steps * BATCH / ROWS,
         batch_size=BATCH,
         store=folder / "store",

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,20 @@ def working_folder(folder: Path) -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to write into; when the block ends well it takes the place of `folder`, else nothing changes.
+    """A new folder to write into; when the block ends well it takes the place of `folder`, else nothing is left.
 
     It gets the checksums of what is in it.
     """
     staged = working_folder(folder) / "result"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    yield staged
+    try:
+        yield staged
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):  # checkpoints stay
+            staged.parent.rmdir()
+        raise
     write_checksums(staged)
     if folder.exists():
         old = working_folder(folder) / "replaced"

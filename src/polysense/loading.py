@@ -59,6 +59,10 @@ def hub_errors(what: str, source: str) -> Iterator[None]:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
         reason = " ".join(str(error).split())[:200]
+        if "trust_remote_code" in str(error):
+            raise PolysenseError(
+                f"{what} {source}: it needs custom code, which is never run; choose a model that transformers knows"
+            ) from error
         if local:
             raise PolysenseError(f"{what} {source}: the folder holds no model that can be loaded: {reason}") from error
         found = f"the hub gave no such model: {reason}" if reachable else f"{constants.ENDPOINT} cannot be reached"

@@ -1,4 +1,4 @@
-"""Training in several processes (torchrun): what they have in common.
+"""Training in several processes (`torchrun`, `accelerate launch`): what they have in common.
 
 With W processes each has a part of a global batch, and gradients are averaged over the W. So a loss that is a mean over
 all N rows of the global batch is, in a process with n of them, W n / N (`share`) times the mean over its own rows.
@@ -137,7 +137,7 @@ class SharedBatches(BatchSampler):
     def __init__(self, batches: BatchSampler) -> None:
         self.batches = batches
         self.batch_size, self.drop_last = batches.batch_size, batches.drop_last
-        self.sampler = batches.sampler  # the Trainer tells it the epoch
+        self.sampler = batches.sampler
 
     def __iter__(self) -> Iterator[list[int]]:
         rows: list[int] = []

@@ -148,7 +148,7 @@ def test_a_tensor_of_more_numbers_than_are_there(tmp_path: Path, archive: bool) 
     state = {key: value.half() if key != "token_embedding.weight" else value for key, value in text.items()}
     file = tmp_path / "m.pt"
     if archive:
-        saved(file, torch.jit.script(fake._Tree(state)))
+        saved(file, torch.jit.script(fake.Tree(state)))
     else:
         torch.save(state, file)
     with pytest.raises(PolysenseError, match=r"'token_embedding\.weight' has more numbers than the file holds"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.folder import working_folder, write_checksums
-from polysense.training.runs import RUN_FILE, begin_run
+from polysense.folder import RESULTS_FILE, working_folder, write_checksums
+from polysense.training.runs import RUN_FILE, SEARCH_FOLDER, begin_run, what_is_kept
 
 
 def interrupted(folder: Path) -> Path:
@@ -51,7 +51,7 @@ def test_nothing_to_go_on_with(tmp_path):
 def test_a_damaged_note_of_what_the_run_was_told(tmp_path, content):
     partial = interrupted(tmp_path / "m")
     (partial / RUN_FILE).write_bytes(content)
-    with pytest.raises(PolysenseError, match=f"{RUN_FILE} is damaged: copy the folder again, or leave --resume out"):
+    with pytest.raises(PolysenseError, match=f"{RUN_FILE} is damaged: begin anew with --overwrite"):
         begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
 
 
@@ -60,5 +60,19 @@ def test_a_damaged_checkpoint(tmp_path):
     (partial / "checkpoint-500" / "optimizer.pt").write_bytes(b"1234")
     write_checksums(partial / "checkpoint-500")
     (partial / "checkpoint-500" / "optimizer.pt").write_bytes(b"1235")
-    with pytest.raises(PolysenseError, match=r"checkpoint-500/optimizer\.pt is not as it was written"):
+    with pytest.raises(
+        PolysenseError, match=r"begin anew with --overwrite .*checkpoint-500/optimizer\.pt is not as it was written"
+    ):
         begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+
+
+def test_what_is_kept_of_a_run_that_was_stopped(tmp_path):
+    folder, partial = tmp_path / "m", working_folder(tmp_path / "m")
+    assert what_is_kept(folder) == "there was no checkpoint yet; the same command begins anew"
+    folder.mkdir()
+    (folder / RESULTS_FILE).write_text("{}")
+    assert what_is_kept(folder) == f"{folder} holds a whole result"
+    (partial / SEARCH_FOLDER).mkdir(parents=True)
+    assert what_is_kept(folder).startswith(f"{partial} holds the finished trials of a search")
+    (partial / "checkpoint-500").mkdir()
+    assert what_is_kept(folder) == f"{partial} holds a checkpoint, from which its command goes on with --resume"

@@ -69,6 +69,11 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path):
     with pytest.raises(RuntimeError):
         fail_half_way()
     assert {file.name for file in folder.iterdir()} == {"x", CHECKSUMS}
+    assert [file.name for file in folder.parent.iterdir()] == ["out"]
+    (working_folder(folder) / "checkpoint-1").mkdir(parents=True)
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert [file.name for file in working_folder(folder).iterdir()] == ["checkpoint-1"]
     with whole_folder(folder) as staged:
         assert list(staged.iterdir()) == []  # nothing of the failed one
         (staged / "z").write_text("3")

@@ -18,6 +18,7 @@ from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
 from polysense.processes import share
 from support import save_bert, save_clip, sentences
 
+METHODS = ("macsc", "mase")
 ROWS = 7
 PARTS = (slice(0, 3), slice(3, ROWS))
 
@@ -47,27 +48,35 @@ def step(model: Any, inputs: dict[str, Any]) -> tuple[float, dict[str, Tensor]]:
     return loss.item(), gradients
 
 
-def work(rank: int, folder: str, method: str) -> None:
+def work(rank: int, folder: str) -> None:
     """One of two processes."""
     root = Path(folder)
-    dist.init_process_group("gloo", init_method=f"file://{root}/{method}-meeting", rank=rank, world_size=2)
-    model, inputs = model_and_inputs(root, method, PARTS[rank])
+    dist.init_process_group("gloo", init_method=f"file://{root}/meeting", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
-    for layer in model.backbone.encoder.layer:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-    sharded = sum(isinstance(p, DTensor) for p in model.parameters())
-    torch.save((*step(model, inputs), sharded), root / f"{method}-{rank}.pt")
+    for method in METHODS:
+        model, inputs = model_and_inputs(root, method, PARTS[rank])
+        for layer in model.backbone.encoder.layer:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        sharded = sum(isinstance(p, DTensor) for p in model.parameters())
+        torch.save((*step(model, inputs), sharded), root / f"{method}-{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("method", ["macsc", "mase"])
-def test_sharded_weights_have_the_gradients_of_whole_ones(tmp_path: Path, method: str) -> None:
-    save_bert(tmp_path / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    save_clip(tmp_path / "clip")
-    multiprocessing.spawn(work, (str(tmp_path), method), nprocs=2)
-    loss, expected = step(*model_and_inputs(tmp_path, method, slice(None)))
-    found = [torch.load(tmp_path / f"{method}-{rank}.pt", weights_only=True) for rank in range(2)]
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes gave, and the models that they had."""
+    folder = tmp_path_factory.mktemp("sharded")
+    save_bert(folder / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    save_clip(folder / "clip")
+    multiprocessing.spawn(work, (str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sharded_weights_have_the_gradients_of_whole_ones(both: Path, method: str) -> None:
+    loss, expected = step(*model_and_inputs(both, method, slice(None)))
+    found = [torch.load(both / f"{method}-{rank}.pt", weights_only=True) for rank in range(2)]
     assert (found[0][0] + found[1][0]) / 2 == pytest.approx(loss, abs=1e-5)
     for _, gradients, sharded in found:
         assert sharded > 20

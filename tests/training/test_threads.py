@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,12 @@ def test_threads_get_what_one_alone_gets(trained: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(shared.predict, texts))
     assert found == expected
+
+
+def test_a_copy_predicts_by_itself(trained: Path) -> None:
+    whole = Predictor.load(trained)
+    for copied in (copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))):  # noqa: S301 - our own
+        assert copied.predict("a red dog") == whole.predict("a red dog")
 
 
 @pytest.mark.parametrize("verb", ["predict", "scores"])

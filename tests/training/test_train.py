@@ -205,6 +205,18 @@ def test_what_was_learnt_of_the_modalities_is_told(tmp_path, tiny):
     assert weights["pi_z"] == {"text,image": 1.0, "image,text": 1.0}
 
 
+def test_a_run_of_before_newer_settings_goes_on(tmp_path, tiny, monkeypatch):
+    settings = {**tiny, "epochs": 2, "progress": True}
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, _Stop)
+        with pytest.raises(_Stop):
+            train(tmp_path / "m", **settings)
+    noted = json.loads((tmp_path / "m.partial" / "run.json").read_text())["settings"]
+    assert not {"compile", "gradient_accumulation"} & set(noted) and "batch_size" in noted
+    told = train(tmp_path / "m", resume=True, **settings)["settings"]
+    assert told["compile"] is False and told["gradient_accumulation"] == 1
+
+
 def test_nothing_to_resume_is_an_error(tmp_path, tiny):
     with pytest.raises(PolysenseError, match="nothing to resume"):
         train(tmp_path / "m", resume=True, **tiny)

@@ -100,6 +100,25 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, vl_data, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]
 
 
+def test_what_was_loaded_may_be_saved_in_its_place(tmp_path, vl_start):
+    folder = Path(shutil.copytree(vl_start, tmp_path / "m"))
+    model, processor = CmalForPreTraining.from_pretrained(folder), CmalProcessor.from_pretrained(folder)
+    model.backbone.words.weight.data.zero_()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    assert not CmalForPreTraining.from_pretrained(folder).backbone.words.weight.any()
+    assert CmalProcessor.from_pretrained(folder).settings == processor.settings
+
+
+def test_a_model_by_itself_is_checked_too(tmp_path, vl_start):
+    folder = Path(shutil.copytree(vl_start, tmp_path / "m"))
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-20] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(PolysenseError, match=r"model\.safetensors is not as it was written"):
+        CmalForPreTraining.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "cmal_processor.json"])
 def test_a_flipped_bit_is_found_in_a_model_and_in_a_start(tmp_path, vl_data, vl_models, vl_start, name):
     for number, (folder, read) in enumerate(

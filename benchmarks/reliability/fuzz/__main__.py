@@ -1,8 +1,9 @@
 """`python -m benchmarks.reliability.fuzz`: every reader of files is given damaged ones.
 
 A reading of a damaged file is "same" (as of the whole one), "other" (which a plain text cannot know), "named" (an error
-in one line that names the file), "unnamed" (an error that does not), or "crash" (any other exception, a hang, a dead
-process, no memory). A crash or an unnamed error fails the run, and so does an "other" of a format with checksums.
+in one line that names the file or its folder), "unnamed" (an error that does not), or "crash" (any other exception, a
+hang, a dead process, no memory). A crash or an unnamed error fails the run, and so does an "other" of a format with
+checksums.
 """
 
 from __future__ import annotations

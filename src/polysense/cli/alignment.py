@@ -61,7 +61,7 @@ def align(
 
 
 def zero_shot(
-    tower: Annotated[str, typer.Argument(help="A shipped tower (image, audio) or a folder that align wrote.")],
+    tower: Annotated[str, typer.Argument(help="A shipped tower (image, audio, video) or a folder that align wrote.")],
     source: Annotated[str, typer.Option(help="Your folder or manifest; the captions are the classes.")],
     as_json: Json = False,
 ) -> None:

@@ -60,7 +60,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Runs a method and task, seeds 0, 1, ...")] = 3,
     first_seed: Annotated[int, typer.Option(min=0, help="The seeds begin there.")] = 0,
     tower: Annotated[list[str], typer.Option(help="MODALITY=TOWER of runs that name none.")] = ["image"],  # noqa: B006
-    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a folder of an encoder.")] = "minilm",
+    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a folder of a model that reads text.")] = "minilm",
     train_rows: Annotated[int | None, typer.Option(help="Train on at most that many rows, drawn by the seed.")] = None,
     train_share: Annotated[float | None, typer.Option(help="... or on this share of them, e.g. 0.05.")] = None,
     shots: Annotated[int | None, typer.Option(help="... or on that many of each class.")] = None,

@@ -32,7 +32,7 @@ def report(
     work: Callable[[], dict[str, Any]],
     show: Callable[[dict[str, Any], Console], None],
     as_json: bool,
-    kept: Callable[[], str] = lambda: "nothing was written",
+    kept: Callable[[], str] = lambda: "no result was written",
 ) -> None:
     """Do the work and print its result on standard output, as JSON or by `show`.
 

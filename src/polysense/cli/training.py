@@ -59,7 +59,7 @@ def train(
         list[str] | None, typer.Option(help="NAME=VALUE of the method, e.g. heads=4. Repeatable.")
     ] = None,
     tower: Annotated[list[str], typer.Option(help="MODALITY=TOWER. Repeatable.")] = ["image"],  # noqa: B006
-    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a folder of an encoder.")] = "minilm",
+    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a folder of a model that reads text.")] = "minilm",
     train_rows: Annotated[int | None, typer.Option(help="Train on that many rows, drawn by the seed.")] = None,
     train_share: Annotated[float | None, typer.Option(help="... or on this share of them, e.g. 0.05.")] = None,
     shots: Annotated[int | None, typer.Option(help="... or on that many of each class.")] = None,

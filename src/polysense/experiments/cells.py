@@ -68,9 +68,8 @@ def maker() -> str:
 
 
 def write_cell(file: Path, cell: Mapping[str, Any]) -> None:
-    """Write a cell whole, with what it was made by."""
-    made = {"source": source_digest(), "versions": versions(), "machine": machine()}
-    text = json.dumps({**cell, MADE: {**made, "date": datetime.now(UTC).date().isoformat()}})
+    """Write a cell whole, with its digest."""
+    text = json.dumps(cell)
     write_whole(file, json.dumps({**json.loads(text), DIGEST: _digest(text)}))
 
 
@@ -151,13 +150,14 @@ def finished(file: Path, fields: Mapping[str, Any] = RUN) -> dict[str, Any]:
 def compute_once(
     file: Path, compute: Callable[[], Mapping[str, Any]], accept_older: bool = False, fields: Mapping[str, Any] = RUN
 ) -> bool:
-    """Compute and write a cell unless it is done; False where another process is at it."""
+    """Compute and write a cell, with what it was made by, unless it is done; False where another process is at it."""
     if read_cell(file, accept_older, fields) is not None:
         return True
     with claimed(file) as mine:
         # Again: it may have been finished between the look and the claim.
         if mine and read_cell(file, accept_older, fields) is None:
-            write_cell(file, compute())
+            made = {"source": source_digest(), "versions": versions(), "machine": machine()}
+            write_cell(file, {**compute(), MADE: {**made, "date": datetime.now(UTC).date().isoformat()}})
     return mine
 
 

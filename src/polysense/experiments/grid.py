@@ -32,8 +32,9 @@ from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.tasks import Kind, TaskData, get_task
 from polysense.tasks.prompts import prompted
+from polysense.training.compilation import check_compiler
 from polysense.training.e_step import e_step_history
-from polysense.training.fine_tune import build_processor, check_method, fine_tune, score_splits
+from polysense.training.fine_tune import build_processor, check_method, check_settings, fine_tune, score_splits
 from polysense.training.sampling import sample_rows
 from polysense.training.settings import TrainingSettings
 from polysense.training.trainer import PolysenseTrainer
@@ -135,7 +136,8 @@ class Grid:
                         source = open_source(spec, self._settings(name, run, 0).reading(), False)
                         digests[spec], widths[spec] = source.fingerprint, source.width
                 own = {modality: widths[spec] for modality, spec in run.towers.items()}
-                check_method(run.method, self._backbone_config(data.kind), own, self._settings(name, run, 0))
+                check_settings(run.method, data.kind, self._settings(name, run, 0))
+                check_method(run.method, self._backbone_config(data.kind), own)
                 for seed in self.seeds:
                     key = self.key(name, run, seed, contents, digests)
                     cells.append(Cell(self, name, run, seed, self.cells / f"{key}.json"))
@@ -153,14 +155,17 @@ class Grid:
             twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
             if twice:
                 raise PolysenseError(f"{what} {twice[0]} is given twice: once is enough, --seeds repeats it")
+        compiles = False
         for task in map(get_task, self.tasks):
             for run in self.runs:
-                TrainingSettings.for_task(task.defaults, **{**self.settings, **run.settings})
+                compiles |= TrainingSettings.for_task(task.defaults, **{**self.settings, **run.settings}).compile
                 if not run.applies(task):
                     raise PolysenseError(
                         f"run {run.name}: prompts are statements of classes, and {task.name} has none; compare it on "
                         "other tasks, or without this run"
                     )
+        if compiles:
+            check_compiler()
 
     def data(self, task: str) -> TaskData:
         """A task's data, with the splits and the rows of them that are scored."""

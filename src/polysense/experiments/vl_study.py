@@ -157,8 +157,7 @@ class Study:
             at_seed: is given the cells of all whole seeds each time that one more is whole.
 
         Returns:
-            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds,
-            made (see `cells.write_cell`).
+            one dictionary a cell: start, share, problem, seed, metric, scores by part and name (0 to 1), seconds.
 
         Raises:
             PolysenseError: a share is out of range, data cannot be read, or a method meets no questions, all before any

@@ -89,7 +89,7 @@ class Combination(nn.Module, ABC):
     """Choice 2: from representations to a prediction.
 
     Attributes:
-        of_text: whether the text's representation is among them, so that the backbone is trained.
+        of_text: whether the text's representation is among them.
     """
 
     of_text: ClassVar[bool] = True

@@ -83,8 +83,12 @@ class MethodConfig:
 
     @property
     def reads_text(self) -> bool:
-        """Whether the prediction hangs on what the backbone says, so that the backbone is trained."""
-        return COMBINATIONS[self.combination].of_text
+        """Whether representations hang on what the backbone says of the text, and so train it.
+
+        Towers alone do not, unless their prototypes meet the text's states, or are chosen by them.
+        """
+        meets = self.interaction != "none" or bool(self.options.get("interaction", {}).get("select"))
+        return meets or COMBINATIONS[self.combination].of_text
 
     @property
     def uses_graph(self) -> bool:

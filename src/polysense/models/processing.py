@@ -36,6 +36,9 @@ PROCESSOR_FILE = "polysense_processor.json"
 TOWERS = "towers"
 """Folder of the towers that were trained with the model."""
 
+_KINDS = ("", "encoder:", "raw:")
+"""What may stand before such a tower's place (`Tower.kind`)."""
+
 PLACES = "places"
 """Of a tokenised text: what its tokens stand for, which the backbone does not read."""
 
@@ -221,7 +224,7 @@ class PolysenseProcessor:
         for modality, (spec, fingerprint, reading) in towers.items():
             if modality in own:
                 place = (Path(TOWERS) / modality).as_posix()
-                if modality not in MODALITIES or not spec.endswith(place):
+                if modality not in MODALITIES or spec not in [f"{kind}{place}" for kind in _KINDS]:
                     raise PolysenseError(
                         f"{folder / PROCESSOR_FILE}: {spec!r} is no tower of its own for {modality!r}; copy the whole "
                         "folder again"

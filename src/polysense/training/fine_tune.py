@@ -18,8 +18,7 @@ from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
 from polysense.processes import join
-from polysense.tasks import TaskData
-from polysense.training.compilation import compile_backbone
+from polysense.tasks import Kind, TaskData
 from polysense.training.data import has_pairs, split_texts
 from polysense.training.e_step import EStep
 from polysense.training.problems import PROBLEMS
@@ -41,7 +40,7 @@ def build_model(
 ) -> PolysensePreTrainedModel:
     """A fresh model of the method on a pretrained backbone, fitted to the labels of a task."""
     problem, adapter = PROBLEMS[data.kind].with_settings(settings), settings.adapter_settings()
-    _check_adapter(method, settings)
+    check_settings(method, data.kind, settings)
     config = PolysenseConfig(
         method=method.to_dict(),
         widths=dict(widths),
@@ -55,10 +54,8 @@ def build_model(
         return MODELS[data.kind].from_backbone(backbone, config)
 
 
-def check_method(
-    method: MethodConfig, backbone: PreTrainedConfig, widths: Mapping[str, int], settings: TrainingSettings
-) -> None:
-    """Whether the method's layers fit a backbone, and the settings the method, before any training.
+def check_method(method: MethodConfig, backbone: PreTrainedConfig, widths: Mapping[str, int]) -> None:
+    """Whether the method's layers fit a backbone, before any training.
 
     Args:
         backbone: its configuration.
@@ -67,14 +64,24 @@ def check_method(
     Raises:
         PolysenseError: they do not.
     """
-    _check_adapter(method, settings)
     config = PolysenseConfig(method=method.to_dict(), backbone=backbone.to_dict(), widths=widths)
     with _fitting(method):
         method.build_interaction(config.sizes())
 
 
-def _check_adapter(method: MethodConfig, settings: TrainingSettings) -> None:
-    if settings.adapter not in (None, "frozen") and not method.reads_text:
+def check_settings(method: MethodConfig, kind: Kind, settings: TrainingSettings) -> None:
+    """Whether the settings fit a method and a kind of task, before any training.
+
+    Raises:
+        PolysenseError: they do not.
+    """
+    if settings.compile and PROBLEMS[kind].generates:
+        raise PolysenseError(
+            "--compile is for models that read: a decoder's memory grows with each token that it writes; leave it out"
+        )
+    # A span's ends are pointed to among the backbone's states, whatever the method.
+    trains_backbone = method.reads_text or kind == "span"
+    if settings.adapter not in (None, "frozen") and not trains_backbone:
         raise PolysenseError(
             f"method {method.name}: its prediction ignores the backbone, so that an adapter "
             f"({settings.adapter}) would learn nothing; leave the adapter out"
@@ -134,7 +141,7 @@ def fine_tune(
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
     if settings.compile:
-        compile_backbone(model.backbone)
+        model.backbone.compile(dynamic=True)  # in its place: weights keep their names; batches have many lengths
     model.train_towers(processor.begin_training())
     together = join()
     progress = progress and together.is_main_process

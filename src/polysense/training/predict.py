@@ -30,7 +30,9 @@ AHEAD = 1024
 
 
 class Predictor:
-    """A trained model with its processor, ready for raw text; safe to call from several threads, which take turns.
+    """A trained model with its processor, ready for raw text.
+
+    Its methods may be called from several threads, which take turns; `model` and `processor` by themselves may not.
 
     Example:
         >>> Predictor.load("models/color").predict(["the color of a banana"])[0].label
@@ -43,6 +45,12 @@ class Predictor:
         self.batch_size = batch_size
         # Tokenizers and what is remembered of prototypes are not made for several threads.
         self._turn = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}  # no lock can be copied
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {**state, "_turn": threading.RLock()}
 
     @classmethod
     def load(cls, folder: str | Path, batch_size: int = 64, store: Store = None) -> Self:

@@ -16,6 +16,11 @@ from polysense.training.trackers import clear_logs
 RUN_FILE = "run.json"
 LOG_FILE = "training_log.json"
 
+SEARCH_FOLDER = "search"
+"""In a run's folder: the trials of the search for its settings."""
+
+_ANEW = "begin anew with --overwrite instead of --resume"
+
 
 def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
     """Note what a run that ends in `folder` was told, and give the folder of its checkpoints.
@@ -59,21 +64,26 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     except FileNotFoundError:
         before = {}
     except (OSError, ValueError, TypeError):
-        raise PolysenseError(f"{partial / RUN_FILE} is damaged: copy the folder again, or leave --resume out") from None
+        raise PolysenseError(f"{partial / RUN_FILE} is damaged: {_ANEW}") from None
     changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
     if changed:
-        raise PolysenseError(
-            f"the run in {partial} had other {', '.join(changed)}: give the same as then, or leave --resume out"
-        )
+        raise PolysenseError(f"the run in {partial} had other {', '.join(changed)}: give the same as then, or {_ANEW}")
     for checkpoint in partial.glob("checkpoint-*"):
-        check_files(checkpoint)
+        try:
+            check_files(checkpoint)
+        except PolysenseError as error:
+            raise PolysenseError(f"the checkpoint is damaged: {_ANEW} ({error})") from None
 
 
 def what_is_kept(folder: Path) -> str:
-    """What an interrupted run that was to end in `folder` left, and what to type to go on."""
+    """What there is of a run that was to end in `folder` and was interrupted, and what to type to go on."""
     partial = working_folder(folder)
     if any(partial.glob("checkpoint-*")):
-        return f"{partial} holds a checkpoint, from which the same command with --resume goes on"
+        return f"{partial} holds a checkpoint, from which its command goes on with --resume"
+    if (partial / SEARCH_FOLDER).exists():
+        return f"{partial} holds the finished trials of a search, with which the same command goes on"
+    if (folder / RESULTS_FILE).exists():
+        return f"{folder} holds a whole result"
     return "there was no checkpoint yet; the same command begins anew"
 
 

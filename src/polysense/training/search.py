@@ -121,7 +121,7 @@ def search(
     space = search_space(base, method, fixed, data.kind)
     processor = build_processor(method, backbone, towers, base, store)
     towers_read = {m: extractor.fingerprint for m, extractor in processor.extractors.items()}
-    asked = [_digests(rows), method.to_dict(), backbone, towers_read, asdict(base), repr(space)]
+    asked = [_digests(rows), method.to_dict(), backbone, towers_read, base.identity(), repr(space)]
     with _study(folder, sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]) as study:
         bar = tqdm(total=trials, initial=min(trials, len(_finished(study))), unit="trial", desc="search")
         bar.disable = not progress

@@ -100,7 +100,10 @@ class TrainingSettings:
         return None
 
     def identity(self) -> dict[str, Any]:
-        """All of them, but for what later versions added and this run leaves at its default: names of runs stay."""
+        """All of them, but for what later versions added and this run leaves at its default.
+
+        So runs of before keep their names, and can be gone on with.
+        """
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if name not in _LATER or value != defaults[name]}
 

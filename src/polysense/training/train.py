@@ -32,11 +32,12 @@ from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.tasks.files import DEFAULTS_OF
 from polysense.tasks.prompts import prompted
 from polysense.towers.registry import parse_towers
+from polysense.training.compilation import check_compiler
 from polysense.training.e_step import e_step_history
-from polysense.training.fine_tune import build_processor, fine_tune, score_splits
+from polysense.training.fine_tune import build_processor, check_settings, fine_tune, score_splits
 from polysense.training.problems import PROBLEMS
 from polysense.training.run_report import report_run
-from polysense.training.runs import begin_run, finish_run
+from polysense.training.runs import SEARCH_FOLDER, begin_run, finish_run
 from polysense.training.sampling import sample_rows
 from polysense.training.search import search
 from polysense.training.settings import TrainingSettings
@@ -141,7 +142,8 @@ def train(
     check_trackers(report_to)
     chosen = method_config(method) if isinstance(method, str) else method
     chosen = chosen.with_options(options or {})
-    TrainingSettings.for_task(Defaults(), **settings)  # bad ones are found before any data are read
+    if TrainingSettings.for_task(Defaults(), **settings).compile:  # bad ones are found before any data are read
+        check_compiler()
     data, defaults = load_data(
         task,
         data_dir=data_dir,
@@ -153,6 +155,7 @@ def train(
         seed=settings.get("seed") or 0,
     )
     run_settings = TrainingSettings.for_task(defaults, **settings)
+    check_settings(chosen, data.kind, run_settings)
     data = sample_rows(data, train_rows, run_settings.seed, share=train_share, shots=shots)
     if run_settings.prompt:
         data = prompted(data)
@@ -163,7 +166,7 @@ def train(
             raise PolysenseError("a search runs in one process: leave --search out, or start no others")
         specs = parse_towers(towers) if chosen.multimodal else {}
         found = search(
-            data, defaults, chosen, backbone, specs, search_trials, working_folder(folder) / "search",
+            data, defaults, chosen, backbone, specs, search_trials, working_folder(folder) / SEARCH_FOLDER,
             given=settings, store=store, seed=run_settings.seed, progress=progress,
         )  # fmt: skip
         chosen, run_settings = chosen.with_options(found.options), replace(run_settings, **found.settings)
@@ -174,7 +177,7 @@ def train(
         "data": {"task": data.name, "kind": data.kind, "labels": labels, "rows": rows_digest(data)},
         "backbone": backbone,
         "method_choices": chosen.to_dict(),
-        "settings": asdict(run_settings),
+        "settings": run_settings.identity(),
         "towers": {m: e.fingerprint for m, e in processor.extractors.items()},
         "scene_graphs": processor.graphs.identity if processor.graphs is not None else None,
         "train_rows": len(data.splits["train"]),
@@ -207,6 +210,7 @@ def train(
         "rows": {name: len(split) for name, split in data.splits.items()},
         "seconds": round(time.perf_counter() - started, 1),
         **run,
+        "settings": asdict(run_settings),
         "notes": [*data.notes, *PROBLEMS[data.kind].notes(chosen)],
         "search": found.to_dict() if found else None,
         "samples": PROBLEMS[data.kind].samples(model, processor, data),

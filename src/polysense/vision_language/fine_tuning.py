@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from transformers.utils import logging
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, check_free
+from polysense.folder import check_free
 from polysense.loading import hub_errors
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
-from polysense.models.saved_files import is_of_model
 from polysense.training.runs import begin_run, finish_run
 from polysense.training.train import versions
 from polysense.vision_language.captions import REGIONS_FILE, load_regions
@@ -316,7 +315,6 @@ def load_trained(folder: str | Path) -> tuple[Any, CmalProcessor, Task[Any]]:
 
 def _load(kind: type[CmalPreTrainedModel], folder: str | Path, config: CmalConfig, needed: str = "") -> Any:
     """A model with a folder's weights, of which those that begin with `needed` must be there."""
-    check_files(Path(folder), is_of_model)
     verbosity = logging.get_verbosity()
     read: Any = kind.from_pretrained
     try:

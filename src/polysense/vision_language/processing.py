@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, write_json
+from polysense.folder import check_files, forget_checksums, write_json
 from polysense.loading import hub_errors, open_auto
 from polysense.models.saved_files import is_of_processor
 from polysense.text import clean
@@ -163,6 +163,7 @@ class CmalProcessor:
         """Write the tokenizer and the settings."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        forget_checksums(folder)
         self.tokenizer.save_pretrained(str(folder))
         write_json(folder / PROCESSOR_FILE, asdict(self.settings))
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.made_up import write_bert
 from benchmarks.reliability.fuzz.reader import Reader, beside
-from benchmarks.reliability.fuzz.readers.models import write_bert
 from benchmarks.reliability.fuzz.readers.regions import write_task_data
 from polysense.experiments.figures.weights import read_runs
 from polysense.experiments.grid import Grid, notes_of

@@ -10,15 +10,9 @@ from unittest.mock import patch
 import torch
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
-from transformers import (
-    BertConfig,
-    BertModel,
-    BertTokenizer,
-    CLIPTextConfig,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
+from benchmarks.made_up import TINY, write_bert
 from benchmarks.reliability.fuzz.reader import Reader, beside
 from benchmarks.reliability.fuzz.readers.regions import write_task_data
 from benchmarks.reliability.fuzz.readers.rows import TEXTS, as_lines
@@ -39,18 +33,6 @@ from polysense.vision_language import fine_tuning
 from polysense.vision_language.captions import read_caption_folder
 from polysense.vision_language.pretraining import pretrain
 
-_WIDE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
-_LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-
-
-def write_bert(folder: Path) -> Path:
-    """A tiny random BERT that reads letter by letter."""
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
-    torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=len(pieces), max_position_embeddings=32, **_WIDE)).save_pretrained(folder)
-    BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, model_max_length=32).save_pretrained(folder)
-    return folder
-
 
 def write_clip(folder: Path) -> Path:
     """A tiny random text tower of CLIP."""
@@ -62,7 +44,7 @@ def write_clip(folder: Path) -> Path:
         "eos_token_id": len(pieces) - 1,
         "pad_token_id": len(pieces) - 1,
     }
-    config = CLIPTextConfig(vocab_size=len(pieces), projection_dim=12, max_position_embeddings=24, **_WIDE, **ids)
+    config = CLIPTextConfig(vocab_size=len(pieces), projection_dim=12, max_position_embeddings=24, **TINY, **ids)
     torch.manual_seed(0)
     CLIPTextModelWithProjection(config).save_pretrained(folder)
     vocabulary = {piece: i for i, piece in enumerate(pieces)}

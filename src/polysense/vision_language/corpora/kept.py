@@ -93,7 +93,7 @@ def _read(opened: zipfile.ZipFile, archive: Path, name: str) -> bytes:
         return read_entry(opened, entry)
     except KeyError:
         raise PolysenseError(f"{archive}: there is no {name} in it; add it or leave its rows out") from None
-    except Exception as error:  # zipfile, zlib and lzma raise many kinds over a damaged entry
+    except Exception as error:  # zipfile and zlib raise many kinds over a damaged entry
         if isinstance(error, PolysenseError):
             raise
         raise PolysenseError(f"{archive}, {name}: broken ({error}); copy the zip again") from None

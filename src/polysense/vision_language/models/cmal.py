@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
@@ -14,7 +15,9 @@ from transformers.utils import ModelOutput
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import check_files, forget_checksums
 from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
+from polysense.models.saved_files import is_of_model
 from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.embeddings import TEXT_TYPE, Places, RegionContent, with_picture
@@ -65,6 +68,22 @@ class CmalPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     # Losses are means: the Trainer has to divide them by the steps that it accumulates over.
     accepts_loss_kwargs = False
+
+    def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """As Hugging Face's."""
+        forget_checksums(Path(folder))
+        return super().save_pretrained(folder, *args, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, source: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # its options
+        """As Hugging Face's.
+
+        Raises:
+            PolysenseError: the saved files are not whole.
+        """
+        if source is not None:
+            check_files(Path(source), is_of_model)
+        return super().from_pretrained(source, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
         """BERT's: normal, with a deviation of 0.02."""

@@ -38,7 +38,7 @@ def check_pages(file: Path) -> None:
     """Follow every branch and leaf that a reader of the unnamed database may touch.
 
     Raises:
-        ValueError: it is cut short, no such file, or a number, an offset or a size in it leads astray.
+        ValueError: it is cut short or another kind of file, or a number, an offset or a size in it leads astray.
         OSError: as reading does.
     """
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -8,7 +8,6 @@ pixels, num_bbox, image_h, image_w, and info, a pickled dictionary with objects_
 from __future__ import annotations
 
 import io
-import lzma
 import struct
 import zipfile
 import zlib
@@ -32,7 +31,6 @@ _LARGEST = 2**30  # bytes of one picture, unpacked
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     struct.error,
     EOFError,
     IndexError,

@@ -135,7 +135,7 @@ class TsvRegions(RegionFile):
 def _unpacked(path: Path) -> Path:
     """The file itself, or where a gzipped one is kept unpacked."""
     with reading(path) as stream:
-        if stream.seekable():
+        if stream.seekable():  # which no stream of unpacked bytes is
             return path
         known = path.stat()
         key = hashlib.sha256(f"{path.absolute()}\n{known.st_size}\n{known.st_mtime_ns}".encode()).hexdigest()[:16]
