@@ -34,7 +34,7 @@ class Size:
         name: what tables print.
         epochs: passes, one or several to choose from; more where there are fewer rows, since three passes over 32
             rows are 6 steps.
-        shots: rows of each class; of a multiple choice that many times the number of choices; or
+        shots: rows of each class; or
         share: of the training rows, at most `SHARE_ROWS`.
     """
 
@@ -42,6 +42,10 @@ class Size:
     epochs: tuple[int, ...]
     shots: int | None = None
     share: float | None = None
+
+    def applies(self, data: TaskData) -> bool:
+        """Whether the task has such rows: the choices of a multiple choice are no classes."""
+        return self.shots is None or data.kind != "choice"
 
 
 SIZES: Mapping[str, Size] = {

@@ -97,9 +97,10 @@ class Study:
     def places(self) -> Iterator[Place]:
         """Where a competitor applies."""
         for task in self.tasks:
-            for size in self.sizes:
+            data = task_rows(task).data
+            for size in filter(lambda size: size.applies(data), self.sizes):
                 for competitor in self.competitors:
-                    if competitor.refusal(task_rows(task).data) is None:
+                    if competitor.refusal(data) is None:
                         yield Place(task, size, competitor)
 
     def refusals(self) -> dict[tuple[str, str], str]:

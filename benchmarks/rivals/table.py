@@ -101,6 +101,7 @@ def results(study: Study, command: str) -> dict[str, Any]:
             {"task": f"{task}, {size.name}", "method": name, "reason": reason}
             for (task, name), reason in study.refusals().items()
             for size in study.sizes
+            if size.applies(task_rows(task).data)
         ],
     }
 
@@ -156,8 +157,8 @@ def notes(study: Study) -> list[str]:
         "of CPU: both again in seconds of the processor, which other programs on the machine change less"
     )
     sizes = (
-        f"5% is of the rows that are there, at most {SHARE_ROWS:,}; of a multiple choice, N a class means N times the "
-        "number of choices"
+        f"5% is of the rows that are there, at most {SHARE_ROWS:,}; a multiple choice has no N a class, since its "
+        "choices are no classes"
     )
     found = [same, choice, own, seconds, sizes]
     for task in study.tasks:

@@ -313,3 +313,12 @@ def test_errors_of_the_user_are_one_line(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_task_without_classes() -> None:
     with pytest.raises(PolysenseError, match="a task of classes or choices"):
         task_rows("stsb")
+
+
+def test_a_multiple_choice_has_no_rows_a_class(study: Study) -> None:
+    wide = replace(study, tasks=["sst2", "csqa"], sizes=[FEW, SIZES["5%"]])
+    assert [place.name for place in wide.places() if place.competitor.name == "trainer"] == [
+        "sst2, 4 a class",
+        "sst2, 5%",
+        "csqa, 5%",
+    ]
