@@ -152,6 +152,11 @@ def test_code_in_a_models_folder_is_not_run_even_if_the_user_would_agree(
     assert not (tmp_path / "harm").exists()
 
 
+def test_custom_code_is_named_as_the_reason(evil: Path) -> None:
+    with pytest.raises(PolysenseError, match="it needs custom code, which is never run; choose a model that"):
+        load_backbone(str(evil))
+
+
 def test_a_pickle_of_weights_that_would_run_something(tmp_path: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple[object, ...]:

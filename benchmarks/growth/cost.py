@@ -29,7 +29,7 @@ STEP = {"text": 1.0, "MaCSC": 1.15, "MASE": 1.16}
 
 @dataclass(frozen=True)
 class Glue:
-    """A task's training rows as published, and means over a sample of them.
+    """A task's training rows as published, and means over 2,000 of them by the tokenizers of BERT and CLIP.
 
     Attributes:
         texts: a row.

@@ -28,6 +28,7 @@ from polysense.retrieval.opening import open_source
 from polysense.scene_graphs.extractor import GraphExtractor
 from polysense.text import Text, clean
 from polysense.towers.registry import open_tower
+from polysense.towers.tower import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ PROCESSOR_FILE = "polysense_processor.json"
 
 TOWERS = "towers"
 """Folder of the towers that were trained with the model."""
-
-_KINDS = ("", "encoder:", "raw:")
-"""What may stand before such a tower's place (`Tower.kind`)."""
 
 PLACES = "places"
 """Of a tokenised text: what its tokens stand for, which the backbone does not read."""
@@ -224,7 +222,7 @@ class PolysenseProcessor:
         for modality, (spec, fingerprint, reading) in towers.items():
             if modality in own:
                 place = (Path(TOWERS) / modality).as_posix()
-                if modality not in MODALITIES or spec not in [f"{kind}{place}" for kind in _KINDS]:
+                if modality not in MODALITIES or spec not in [f"{kind}{place}" for kind in KINDS]:
                     raise PolysenseError(
                         f"{folder / PROCESSOR_FILE}: {spec!r} is no tower of its own for {modality!r}; copy the whole "
                         "folder again"

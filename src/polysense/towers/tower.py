@@ -22,6 +22,9 @@ from polysense.towers.packing import PackedTokens
 
 SaliencyLayers = Literal["last", "all"]
 
+KINDS = ("", "encoder:", "raw:")
+"""What a tower's `kind` may be."""
+
 _IN_CONFIGURATION = (
     "model_type",
     "hidden_act",
@@ -64,7 +67,7 @@ class Tower(nn.Module, ABC):
 
     Attributes:
         trainable: whether there are weights that its features depend on smoothly, and `save` writes them.
-        kind: what stands in a spec before the folder that `save` wrote: "encoder:", "raw:" or nothing.
+        kind: what stands in a spec before the folder that `save` wrote, one of `KINDS`.
         spec: the text that opens the same tower again (a name, a hub id or a folder).
         width: d_m.
         tokenizer: a fast tokenizer (character offsets are needed to say which words were chosen).
