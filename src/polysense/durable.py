@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,8 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: as writing does; then `file` is what it was, or, if only its folder could not be flushed, the new one.
     """
-    staged = file.with_name(file.name + PARTIAL)
+    # Two that write the same file at once must not share what is staged.
+    staged = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
     try:
         with staged.open("wb") as stream:
             yield stream

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from polysense.alignment.media import MediaFeatures, Medium, Parts, UnusableError, media_features, read_file
@@ -56,18 +57,27 @@ def test_versions_are_kept_apart(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ["part", "rows"])
-def test_a_cache_that_does_not_fit_is_computed_anew(
-    tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+def a_bit(held: Parts) -> Parts:
+    held["size"].view(np.uint8)[0] ^= 1
+    return held
+
+
+def a_part(held: Parts) -> Parts:
+    del held["size"]
+    return held
+
+
+@pytest.mark.parametrize("change", [a_bit, a_part])
+def test_a_cache_that_is_damaged_is_computed_anew(
+    tmp_path: Path, change: Callable[[Parts], Parts], caplog: pytest.LogCaptureFixture
 ) -> None:
     read(tmp_path, "a", "ab")
     file = tmp_path / "cache" / "text-features-1.safetensors"
-    held = load_file(file)
-    save_file(
-        {k: v for k, v in held.items() if k != "size"} if what == "part" else {**held, "size": held["size"][:1]}, file
-    )
+    with safe_open(file, framework="numpy") as opened:
+        known = opened.metadata()
+    save_file(change(load_file(file)), file, known)
     assert sizes(read(tmp_path, "a", "ab")) == [1, 2]
-    assert "computed anew" in caplog.text
+    assert f"{file}: damaged" in caplog.text
     caplog.clear()
     assert sizes(read(tmp_path, "a", "ab")) == [1, 2]
     assert not caplog.text

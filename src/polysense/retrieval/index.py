@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 from tqdm.auto import tqdm
 
 from polysense.alignment.manifest import load_pairs
 from polysense.cache import cache_folder
-from polysense.durable import whole_file
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.folder import file_digest
+from polysense.kept_tensors import read_kept, write_kept
 from polysense.pictures.opening import ENDINGS
 from polysense.prototypes.batch import PrototypeBatch
 from polysense.prototypes.reader import read_prototypes
@@ -35,8 +32,6 @@ VERSION = 1
 
 TOGETHER = 1024
 """Texts compared with all captions at once."""
-
-logger = logging.getLogger(__name__)
 
 
 class SentenceEmbedder:
@@ -138,25 +133,12 @@ class PictureIndex(Finder):
     def _embedded(self, captions: Sequence[str], digest: str, progress: bool) -> NDArray[np.float32]:
         """The captions' embeddings, from the cache where they are in it."""
         file = cache_folder() / "captions" / f"{digest}.safetensors"
-        try:
-            kept: NDArray[np.float32] = load(file.read_bytes())["captions"]
-            if kept.shape[0] == len(captions):
-                return kept
-        except FileNotFoundError:
-            pass
-        except (OSError, SafetensorError, KeyError) as error:
-            logger.warning("%s: kept captions cannot be read (%s) and are computed anew", file, error)
+        kept = read_kept(file, "captions")
+        if kept is not None:
+            return kept["captions"]
         with tqdm(total=len(captions), desc="captions", unit="caption", disable=not progress, leave=False) as bar:
             computed = self._embed(captions, bar.update)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(file) as stream:
-                stream.write(save({"captions": computed}))
-        except OSError as error:
-            raise PolysenseError(
-                f"{file}: cannot be written ({error.strerror or error}); "
-                "free some space, or set POLYSENSE_CACHE to another folder"
-            ) from None
+        write_kept(file, {"captions": computed})
         return computed
 
 

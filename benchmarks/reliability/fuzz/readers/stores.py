@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.reliability.fuzz.reader import Reader
+from benchmarks.reliability.fuzz.reader import Reader, beside
+from polysense.alignment.media import Medium, media_features, read_file
 from polysense.errors import PolysenseError
 from polysense.prototypes.batch import PrototypeBatch
 from polysense.prototypes.store import PrototypeStore
@@ -104,7 +106,28 @@ def _read_graphs(folder: Path) -> Any:
     return _told([found[key] == _graph(i) for i, key in enumerate(keys) if key in found], said)
 
 
+def _encode(items: list[bytes]) -> dict[str, NDArray[np.float32]]:
+    return {"letters": np.stack([np.frombuffer(item[:8], np.uint8) for item in items]).astype(np.float32)}
+
+
+def _features(folder: Path) -> NDArray[np.float32]:
+    """Of files beside the folder, in which they are kept."""
+    files = [beside(folder) / f"{number}.txt" for number in range(8)]
+    for file, text in zip(files, _TEXTS, strict=False):
+        file.write_text(text)
+    medium = Medium("text", ("letters",), 1, "text", 8, bytes, _encode, read_file)
+    return media_features(medium, files, progress=False, cache=folder).parts["letters"]
+
+
+def _read_features(folder: Path) -> Any:
+    with _warnings() as said:
+        found = _features(folder)
+    right = _encode([text.encode() for text in _TEXTS[: len(found)]])["letters"]
+    return _told((found == right).all(axis=1).tolist(), said)
+
+
 STORES = (
     Reader("stored prototypes", _write_prototypes, _read_prototypes, checksums=True),
     Reader("stored scene graphs", _write_graphs, _read_graphs, checksums=True),
+    Reader("kept features of files", _features, _read_features, checksums=True),
 )
