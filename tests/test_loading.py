@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForMaskedLM, BertForPreTraining
 import support
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS
+from polysense.models import PolysenseForSequenceClassification
 from polysense.models.backbone import load_backbone
 from polysense.models.configuration import PolysenseConfig
 from polysense.models.encoder_decoder import build_encoder_decoder, load_encoder_decoder
@@ -24,6 +25,7 @@ from polysense.retrieval.encoders import ClipPictures
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import load_tokenizer
 from polysense.vision_language.detection.hugging_face import HuggingFaceDetector
+from polysense.vision_language.models.cmal import CmalModel
 
 SHOWN = ("LOAD REPORT", "MISSING", "UNEXPECTED")
 
@@ -149,6 +151,29 @@ def test_code_in_a_models_folder_is_not_run_even_if_the_user_would_agree(
 ) -> None:
     with pytest.raises((PolysenseError, ValueError), match="custom code"):
         opened(str(evil))
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        load_backbone,
+        lambda folder: open_tower(f"encoder:{folder}"),
+        PolysenseForSequenceClassification.from_pretrained,
+        CmalModel.from_pretrained,
+        HuggingFaceDetector,
+    ],
+)
+def test_the_modules_that_an_adapter_beside_a_model_names_are_not_imported(
+    opened: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])  # as in that folder `python -m polysense` has it
+    folder = support.save_bert(tmp_path / "megatron")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')")
+    adapter = {"peft_type": "LORA", "target_modules": ["query"], "megatron_config": {"a": 1}}
+    (folder / "adapter_config.json").write_text(json.dumps({**adapter, "megatron_core": "megatron.evil"}))
+    with pytest.raises(PolysenseError, match="an adapter of PEFT"):
+        opened(str(folder))
     assert not (tmp_path / "harm").exists()
 
 

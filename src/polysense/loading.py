@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, get_session
+from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
 from polysense.embedded import resolve_model
@@ -84,6 +85,22 @@ def open_auto(cls: type[Any], source: str | Path) -> Any:
     return cls.from_pretrained(str(source), trust_remote_code=False)
 
 
+def refuse_adapter(source: str | Path, **hub: Any) -> None:
+    """Before `from_pretrained` of a model: transformers would apply PEFT's settings beside it, which may import code.
+
+    Args:
+        hub: of the hub's options, as `from_pretrained` takes them.
+
+    Raises:
+        PolysenseError: there are some.
+    """
+    if find_adapter_config_file(str(source), **hub) is not None:
+        raise PolysenseError(
+            f"{source}: an adapter of PEFT (adapter_config.json), whose settings may name code to run; merge it into "
+            "its model with PEFT and give that model"
+        )
+
+
 def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """A pretrained model, and those of its parameters, by name, that its files lack and that start at random.
 
@@ -97,9 +114,11 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         options: as `from_pretrained` takes them.
 
     Raises:
-        PolysenseError: a weight has another shape in the files, or a file of a folder of ours is damaged.
+        PolysenseError: a weight has another shape in the files, a file of a folder of ours is damaged, or `source` is
+            an adapter of PEFT.
     """
     check_files(Path(resolve_model(source)))
+    refuse_adapter(resolve_model(source))
     verbosity = transformers_logging.get_verbosity()
     try:
         transformers_logging.set_verbosity_error()

@@ -25,6 +25,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.folder import check_files, forget_checksums
+from polysense.loading import refuse_adapter
 from polysense.models.saved_files import is_of_model
 from polysense.towers.packed_encoder import usable_length
 
@@ -269,6 +270,7 @@ class AdapterMixin:
         hub = {name: kwargs[name] for name in _HUB_OPTIONS if name in kwargs}
         if source is not None:
             check_files(Path(source), is_of_model)
+            refuse_adapter(source, **hub)
         load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)

@@ -16,7 +16,7 @@ from transformers.utils import ModelOutput
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files, forget_checksums
-from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
+from polysense.loading import hub_errors, load_weights, open_auto, refuse_adapter, warn_of_random
 from polysense.models.saved_files import is_of_model
 from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
@@ -83,6 +83,7 @@ class CmalPreTrainedModel(PreTrainedModel):
         """
         if source is not None:
             check_files(Path(source), is_of_model)
+            refuse_adapter(source)
         return super().from_pretrained(source, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
