@@ -19,7 +19,7 @@ from polysense.methods.mase.contrast import CrossModalContrast
 from polysense.methods.mase.token_information import TokenInformation, token_prior
 from polysense.methods.row_targets import ChoiceTarget
 from polysense.methods.targets import ClassTarget, Target
-from polysense.processes import SharedBatches, add_up, gather_objects, share
+from polysense.processes import SharedBatches, add_up, gather_objects, mean_amount
 
 SIZES = Sizes(6, {"image": 4, "audio": 4})
 CLOSE = {"rtol": 0, "atol": 1e-6}
@@ -64,7 +64,7 @@ def part(rank: int, even: bool) -> slice:
 def step(model: Contrasted, rows: slice) -> dict[str, Any]:
     """Loss and gradients, as DDP averages them."""
     features, silent, labels = (tensor[rows] for tensor in global_batch())
-    loss = share(torch.tensor(len(labels))) * model(features, silent, labels)
+    loss = len(labels) / mean_amount([len(labels)]) * model(features, silent, labels)
     loss.backward()
     processes = dist.get_world_size() if dist.is_initialized() else 1
     gradients = {

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from polysense.durable import PARTIAL, whole_file
 from polysense.errors import PolysenseError
 
@@ -50,28 +52,57 @@ def working_folder(folder: Path) -> Path:
 
 
 @contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """No other program, or thread, makes `folder` within the block; who does so may enter again.
+
+    Raises:
+        PolysenseError: another one is at it.
+    """
+    partial = working_folder(folder)
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(partial / "writer.lock", is_singleton=True)  # one object a path: so that it may be entered again
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PolysenseError(
+            f"{folder}: another run is writing it; wait for its end, or choose another --output-dir"
+        ) from None
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+        lock.release()
+        with suppress(OSError):  # checkpoints stay, and what another one has begun since
+            partial.rmdir()
+
+
+@contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder to write into; when the block ends well it takes the place of `folder`, else nothing is left.
 
     It gets the checksums of what is in it.
+
+    Raises:
+        PolysenseError: another program is writing `folder`.
     """
     staged = working_folder(folder) / "result"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
-        yield staged
-    except BaseException:
+    with only_writer(folder):
         shutil.rmtree(staged, ignore_errors=True)
-        with suppress(OSError):  # checkpoints stay
-            staged.parent.rmdir()
-        raise
-    write_checksums(staged)
-    if folder.exists():
-        old = working_folder(folder) / "replaced"
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    staged.rename(folder)
-    shutil.rmtree(working_folder(folder), ignore_errors=True)
+        staged.mkdir()
+        try:
+            yield staged
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        write_checksums(staged)
+        if folder.exists():
+            old = working_folder(folder) / "replaced"
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        staged.rename(folder)
+        shutil.rmtree(working_folder(folder), ignore_errors=True)
 
 
 def write_whole(file: Path, text: str) -> None:

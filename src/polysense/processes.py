@@ -1,7 +1,7 @@
 """Training in several processes (`torchrun`, `accelerate launch`): what they have in common.
 
 With W processes each has a part of a global batch, and gradients are averaged over the W. So a loss that is a mean over
-all N rows of the global batch is, in a process with n of them, W n / N (`share`) times the mean over its own rows.
+all N rows of the global batch is, in a process with n of them, W n / N times the mean over its own (`mean_amount`).
 """
 
 from __future__ import annotations
@@ -56,15 +56,17 @@ def add_up(own: Tensor) -> Tensor:
     return total
 
 
-def share(amount: Tensor) -> float:
-    """W n / N: how a process's mean over n of the batch's N things counts, so that gradients add up to all N's mean.
+def mean_amount(amounts: Sequence[int], device: torch.device | None = None) -> float:
+    """N / (W A), of a step's N things in A batches of each of W processes.
+
+    A batch's mean over its n things counts n / (N / (W A)) times: then the mean of all batches' gradients is that of
+    the N things.
 
     Args:
-        amount: n, a scalar.
+        amounts: n, of each of this process's A batches.
+        device: of tensors that processes exchange.
     """
-    if processes() == 1:
-        return 1.0
-    return processes() * amount.item() / max(add_up(amount).item(), 1)
+    return add_up(torch.tensor(sum(amounts), device=device)).item() / (processes() * len(amounts))
 
 
 class GlobalBatch:
@@ -96,7 +98,7 @@ class GlobalBatch:
         return torch.eye(self.rows, dtype=torch.bool, device=self.device)[self.own]
 
     def mean(self, own: Tensor, counted: int) -> Tensor:
-        """A process's part of a mean over some of the rows: such that `share` of the parts adds up to it.
+        """A process's part of a mean over some of the rows: such that parts that count W n / N times add up to it.
 
         Args:
             own: what those of this process have, one each.

@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, working_folder, write_checksums
-from polysense.training.runs import RUN_FILE, SEARCH_FOLDER, begin_run, what_is_kept
+from polysense.folder import CHECKSUMS, RESULTS_FILE, whole_folder, working_folder, write_checksums
+from polysense.training.runs import RUN_FILE, SEARCH_FOLDER, run_folder, what_is_kept
+
+
+def begin(folder: Path, run: dict[str, Any], *, overwrite: bool, resume: bool) -> Path:
+    with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
+        return partial
 
 
 def interrupted(folder: Path) -> Path:
     """The checkpoints of a run that was broken off."""
-    partial = begin_run(folder, {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=False)
+    partial = begin(folder, {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=False)
     (partial / "checkpoint-500").mkdir()
     return partial
 
 
 def test_the_same_run_goes_on(tmp_path):
     partial = interrupted(tmp_path / "m")
-    assert begin_run(tmp_path / "m", {"task": "vqa", "steps": (1, 2)}, overwrite=False, resume=True) == partial
+    assert begin(tmp_path / "m", {"task": "vqa", "steps": (1, 2)}, overwrite=False, resume=True) == partial
     assert (partial / "checkpoint-500").is_dir()
 
 
 def test_another_run_neither_goes_on_nor_replaces_unasked(tmp_path):
     interrupted(tmp_path / "m")
     with pytest.raises(PolysenseError, match="had other steps: give the same as then"):
-        begin_run(tmp_path / "m", {"task": "vqa", "steps": [3]}, overwrite=False, resume=True)
+        begin(tmp_path / "m", {"task": "vqa", "steps": [3]}, overwrite=False, resume=True)
     with pytest.raises(PolysenseError, match="add --resume to go on, or --overwrite"):
-        begin_run(tmp_path / "m", {"task": "rec"}, overwrite=False, resume=False)
+        begin(tmp_path / "m", {"task": "rec"}, overwrite=False, resume=False)
 
 
 def test_a_run_that_replaces_another_leaves_none_of_its_checkpoints(tmp_path):
     """Else `resume`, after a kill before the first step, would go on with the other's weights."""
     interrupted(tmp_path / "m")
-    partial = begin_run(tmp_path / "m", {"task": "rec"}, overwrite=True, resume=False)
+    partial = begin(tmp_path / "m", {"task": "rec"}, overwrite=True, resume=False)
     assert json.loads((partial / RUN_FILE).read_text()) == {"task": "rec"}
     with pytest.raises(PolysenseError, match="nothing to resume"):
-        begin_run(tmp_path / "m", {"task": "rec"}, overwrite=False, resume=True)
+        begin(tmp_path / "m", {"task": "rec"}, overwrite=False, resume=True)
 
 
 def test_nothing_to_go_on_with(tmp_path):
     with pytest.raises(PolysenseError, match=f"nothing to resume: {working_folder(tmp_path / 'm')}"):
-        begin_run(tmp_path / "m", {}, overwrite=False, resume=True)
+        begin(tmp_path / "m", {}, overwrite=False, resume=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"])
@@ -52,7 +60,7 @@ def test_a_damaged_note_of_what_the_run_was_told(tmp_path, content):
     partial = interrupted(tmp_path / "m")
     (partial / RUN_FILE).write_bytes(content)
     with pytest.raises(PolysenseError, match=f"{RUN_FILE} is damaged: begin anew with --overwrite"):
-        begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+        begin(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
 
 
 def test_a_damaged_checkpoint(tmp_path):
@@ -63,7 +71,44 @@ def test_a_damaged_checkpoint(tmp_path):
     with pytest.raises(
         PolysenseError, match=r"begin anew with --overwrite .*checkpoint-500/optimizer\.pt is not as it was written"
     ):
-        begin_run(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+        begin(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+
+
+def test_a_kill_while_the_older_checkpoint_was_deleted(tmp_path):
+    partial = interrupted(tmp_path / "m")
+    half, newest = partial / "checkpoint-500", partial / "checkpoint-1000"
+    newest.mkdir()
+    for checkpoint in (half, newest):
+        (checkpoint / "optimizer.pt").write_bytes(b"1234")
+        write_checksums(checkpoint)
+    (half / "optimizer.pt").unlink()
+    begin(tmp_path / "m", {"task": "vqa", "steps": [1, 2]}, overwrite=False, resume=True)
+
+
+def test_a_run_of_more_processes_is_not_gone_on_with(tmp_path):
+    interrupted(tmp_path / "m")  # from before their number was noted, as of one
+    told = {"task": "vqa", "steps": [1, 2]}
+    with pytest.raises(PolysenseError, match="had other processes: give the same as then"):
+        begin(tmp_path / "m", {**told, "processes": 2}, overwrite=False, resume=True)
+    begin(tmp_path / "m", {**told, "processes": 1}, overwrite=False, resume=True)
+
+
+def test_two_runs_do_not_end_in_one_folder(tmp_path):
+    code = f"""
+from pathlib import Path
+from polysense.folder import whole_folder
+with whole_folder(Path({str(tmp_path / "m")!r})) as staged:
+    (staged / "here").touch()
+"""
+    with run_folder(tmp_path / "m", {}, overwrite=False, resume=False):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"{tmp_path / 'm'}: another run is writing it; wait for its end" in done.stderr
+        with whole_folder(tmp_path / "m") as staged:  # the run itself
+            (staged / "model").touch()
+    assert [file.name for file in (tmp_path / "m").iterdir() if file.name != CHECKSUMS] == ["model"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "m"]
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "m" / "here").exists()
 
 
 def test_what_is_kept_of_a_run_that_was_stopped(tmp_path):

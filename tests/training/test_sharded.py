@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from polysense.methods.catalog import method_config
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
-from polysense.processes import share
+from polysense.processes import mean_amount
 from support import save_bert, save_clip, sentences
 
 METHODS = ("macsc", "mase")
@@ -38,7 +38,8 @@ def model_and_inputs(folder: Path, method: str, rows: slice) -> tuple[Any, dict[
 
 def step(model: Any, inputs: dict[str, Any]) -> tuple[float, dict[str, Tensor]]:
     """The loss, and the gradients in whole."""
-    loss = share(torch.tensor(len(inputs["labels"]))) * model(**inputs).loss
+    rows = len(inputs["labels"])
+    loss = rows / mean_amount([rows]) * model(**inputs).loss
     loss.backward()
     gradients = {
         name: p.grad.full_tensor() if isinstance(p.grad, DTensor) else p.grad

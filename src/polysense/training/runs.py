@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transformers.trainer_utils import get_last_checkpoint
+
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, check_files, whole_folder, working_folder, write_json
+from polysense.folder import RESULTS_FILE, check_files, only_writer, whole_folder, working_folder, write_json
 from polysense.processes import is_main
 from polysense.training.trackers import clear_logs
 
@@ -22,23 +25,30 @@ SEARCH_FOLDER = "search"
 _ANEW = "begin anew with --overwrite instead of --resume"
 
 
-def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
+@contextmanager
+def run_folder(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Iterator[Path]:
     """Note what a run that ends in `folder` was told, and give the folder of its checkpoints.
 
-    Of several processes the first one writes.
+    Until the block ends no other run may end in `folder`. Of several processes the first one writes.
 
     Args:
         run: all that `resume` must find the same again, as plain JSON.
 
     Raises:
-        PolysenseError: nothing to go on from, checkpoints of another run, or some that nobody asked to replace.
+        PolysenseError: nothing to go on from, checkpoints of another run, or some that nobody asked to replace; another
+            run is at it.
     """
-    partial = working_folder(folder)
     if not is_main():
-        return partial
+        yield working_folder(folder)
+        return
+    with only_writer(folder):
+        yield _begin(working_folder(folder), run, overwrite=overwrite, resume=resume)
+
+
+def _begin(partial: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
     if resume:
         _check_resumable(partial, run)
-    elif any(partial.glob("checkpoint-*")) and not overwrite:
+    elif _newest(partial) and not overwrite:
         raise PolysenseError(
             f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
         )
@@ -51,16 +61,23 @@ def begin_run(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: 
     return partial
 
 
+def _newest(partial: Path) -> Path | None:
+    """The checkpoint that the Trainer goes on from."""
+    found = get_last_checkpoint(str(partial)) if partial.is_dir() else None
+    return Path(found) if found else None
+
+
 def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     """Refuse to go on from checkpoints that are not there, or are those of another run.
 
     Raises:
         PolysenseError: either is so, or a file of theirs is not as it was written.
     """
-    if not any(partial.glob("checkpoint-*")):
+    newest = _newest(partial)
+    if newest is None:
         raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
     try:
-        before = dict(json.loads((partial / RUN_FILE).read_text()))
+        before = {"processes": 1, **json.loads((partial / RUN_FILE).read_text())}
     except FileNotFoundError:
         before = {}
     except (OSError, ValueError, TypeError):
@@ -68,17 +85,16 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
     if changed:
         raise PolysenseError(f"the run in {partial} had other {', '.join(changed)}: give the same as then, or {_ANEW}")
-    for checkpoint in partial.glob("checkpoint-*"):
-        try:
-            check_files(checkpoint)
-        except PolysenseError as error:
-            raise PolysenseError(f"the checkpoint is damaged: {_ANEW} ({error})") from None
+    try:
+        check_files(newest)  # an older one may be there in part, where a kill met its deletion
+    except PolysenseError as error:
+        raise PolysenseError(f"the checkpoint is damaged: {_ANEW} ({error})") from None
 
 
 def what_is_kept(folder: Path) -> str:
     """What there is of a run that was to end in `folder` and was interrupted, and what to type to go on."""
     partial = working_folder(folder)
-    if any(partial.glob("checkpoint-*")):
+    if _newest(partial):
         return f"{partial} holds a checkpoint, from which its command goes on with --resume"
     if (partial / SEARCH_FOLDER).exists():
         return f"{partial} holds the finished trials of a search, with which the same command goes on"

@@ -27,7 +27,7 @@ from polysense.methods.mase.weights import ModalityWeights
 from polysense.modality import TEXT
 from polysense.models import PolysensePreTrainedModel
 from polysense.models.processing import PROCESSOR_FILE
-from polysense.processes import join
+from polysense.processes import join, processes
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.tasks.files import DEFAULTS_OF
 from polysense.tasks.prompts import prompted
@@ -37,7 +37,7 @@ from polysense.training.e_step import e_step_history
 from polysense.training.fine_tune import build_processor, check_settings, fine_tune, score_splits
 from polysense.training.problems import PROBLEMS
 from polysense.training.run_report import report_run
-from polysense.training.runs import SEARCH_FOLDER, begin_run, finish_run
+from polysense.training.runs import SEARCH_FOLDER, finish_run, run_folder
 from polysense.training.sampling import sample_rows
 from polysense.training.search import search
 from polysense.training.settings import TrainingSettings
@@ -181,52 +181,53 @@ def train(
         "towers": {m: e.fingerprint for m, e in processor.extractors.items()},
         "scene_graphs": processor.graphs.identity if processor.graphs is not None else None,
         "train_rows": len(data.splits["train"]),
+        "processes": processes(),
     }
-    partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
-    trainer = fine_tune(
-        data,
-        chosen,
-        backbone,
-        processor,
-        run_settings,
-        partial,
-        save_epochs=True,
-        resume=resume,
-        progress=progress,
-        report_to=report_to,
-    )
-    model = cast("PolysensePreTrainedModel", trainer.model)
-    e_steps = e_step_history(trainer.state.log_history)
-    results = {
-        "task": data.name,
-        "kind": data.kind,
-        "method": chosen.name,
-        "modalities": [TEXT, *processor.widths],
-        "metric": data.metric,
-        "metrics": list(data.metrics),
-        "scores": score_splits(trainer, data, processor),
-        "weights": modality_weights(model),
-        "e_steps": e_steps,
-        "rows": {name: len(split) for name, split in data.splits.items()},
-        "seconds": round(time.perf_counter() - started, 1),
-        **run,
-        "settings": asdict(run_settings),
-        "notes": [*data.notes, *PROBLEMS[data.kind].notes(chosen)],
-        "search": found.to_dict() if found else None,
-        "samples": PROBLEMS[data.kind].samples(model, processor, data),
-        "versions": versions(),
-    }
+    with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
+        trainer = fine_tune(
+            data,
+            chosen,
+            backbone,
+            processor,
+            run_settings,
+            partial,
+            save_epochs=True,
+            resume=resume,
+            progress=progress,
+            report_to=report_to,
+        )
+        model = cast("PolysensePreTrainedModel", trainer.model)
+        e_steps = e_step_history(trainer.state.log_history)
+        results = {
+            "task": data.name,
+            "kind": data.kind,
+            "method": chosen.name,
+            "modalities": [TEXT, *processor.widths],
+            "metric": data.metric,
+            "metrics": list(data.metrics),
+            "scores": score_splits(trainer, data, processor),
+            "weights": modality_weights(model),
+            "e_steps": e_steps,
+            "rows": {name: len(split) for name, split in data.splits.items()},
+            "seconds": round(time.perf_counter() - started, 1),
+            **run,
+            "settings": asdict(run_settings),
+            "notes": [*data.notes, *PROBLEMS[data.kind].notes(chosen)],
+            "search": found.to_dict() if found else None,
+            "samples": PROBLEMS[data.kind].samples(model, processor, data),
+            "versions": versions(),
+        }
 
-    def draw(staged: Path) -> None:
-        if e_steps:
-            draw_weights(e_steps, staged / WEIGHTS_FIGURE)
-        try:
-            report_run(staged, results, trainer, data, processor, run_settings)
-        except Exception as error:  # a trained model is worth more than its page
-            logger.warning("no report.html: %s: %s", type(error).__name__, error)
-        keep_logs(partial, staged)
+        def draw(staged: Path) -> None:
+            if e_steps:
+                draw_weights(e_steps, staged / WEIGHTS_FIGURE)
+            try:
+                report_run(staged, results, trainer, data, processor, run_settings)
+            except Exception as error:  # a trained model is worth more than its page
+                logger.warning("no report.html: %s: %s", type(error).__name__, error)
+            keep_logs(partial, staged)
 
-    finish_run(folder, (model, processor), results, trainer.state.log_history, draw)
+        finish_run(folder, (model, processor), results, trainer.state.log_history, draw)
     together.wait_for_everyone()  # no process ends while another still writes
     return results
 

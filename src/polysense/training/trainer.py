@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from polysense.folder import write_checksums
-from polysense.processes import SharedBatches, gather_objects, is_main, processes, share
+from polysense.processes import SharedBatches, gather_objects, is_main, mean_amount, processes
 from polysense.training.divergence import check_finite
 from polysense.training.order import EpochGroupedSampler, EpochSampler
 from polysense.training.problems import Rows
@@ -27,7 +27,8 @@ class PolysenseTrainer(Trainer):
     """The Trainer with a learning rate of its own for the method's layers, and the terms of the loss in its logs.
 
     Towers that are trained with the model learn at the rate of the backbone. Of several processes each has its part of
-    a global batch, and the loss is its mean. A checkpoint is there whole or not at all.
+    a global batch, and the loss is its mean; so it is where several batches make a step. A checkpoint is there whole or
+    not at all.
 
     Args:
         method_learning_rate: of what is neither the backbone nor a tower; None: that of the backbone.
@@ -48,6 +49,7 @@ class PolysenseTrainer(Trainer):
         self.group_by_length = group_by_length
         self.generate = generate
         self._terms: dict[str, list[float]] = {}
+        self._mean_amount: float | None = None
         self._unfinished: Path | None = None
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -85,6 +87,20 @@ class PolysenseTrainer(Trainer):
             sharded.num_processes, sharded.process_index, sharded.even_batches = 1, 0, False
         return loader
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        # One batch of one process counts whole; its tokens need not be counted.
+        several = batches and (len(batches) > 1 or processes() > 1)
+        amounts = [self._amount(batch) for batch in batches] if several else []
+        self._mean_amount = mean_amount(amounts, self.args.device) if amounts else None
+        return batches, items
+
+    def _amount(self, inputs: Mapping[str, Any]) -> int:
+        """Of what a batch's loss is the mean: rows, or the tokens that are written."""
+        if self.generate is None:
+            return len(inputs["input_ids"])
+        return int((inputs["labels"] != NO_TOKEN).sum())
+
     def compute_loss(
         self,
         model: Any,
@@ -95,8 +111,7 @@ class PolysenseTrainer(Trainer):
         outputs = model(**inputs)
         loss = outputs.loss
         if model.training:
-            labels = inputs.get("labels")
-            weight = 1.0 if labels is None else share((labels != NO_TOKEN).sum())
+            weight = 1.0 if self._mean_amount is None else self._amount(inputs) / (self._mean_amount or 1)
             loss = weight * loss
             for name, value in (outputs.losses or {}).items():
                 self._terms.setdefault(f"loss_{name}", []).append(weight * float(value))

@@ -14,7 +14,8 @@ from polysense.errors import PolysenseError
 from polysense.folder import check_free
 from polysense.loading import hub_errors
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
-from polysense.training.runs import begin_run, finish_run
+from polysense.processes import processes
+from polysense.training.runs import finish_run, run_folder
 from polysense.training.train import versions
 from polysense.vision_language.captions import REGIONS_FILE, load_regions
 from polysense.vision_language.models.cmal import CmalModel, CmalPreTrainedModel, load_tokenizer
@@ -243,26 +244,27 @@ def train(
         "fresh": fresh,
         "look": look,
         "settings": asdict(run_settings),
+        "processes": processes(),
     }
-    partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
+    with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
 
-    def build(examples: Sequence[Any]) -> tuple[Any, CmalProcessor]:
-        return load_start(start, chosen, examples) if fresh is None else fresh_start(start, fresh, chosen, examples)
+        def build(examples: Sequence[Any]) -> tuple[Any, CmalProcessor]:
+            return load_start(start, chosen, examples) if fresh is None else fresh_start(start, fresh, chosen, examples)
 
-    model, processor, left_out, log = fine_tune(
-        chosen, splits, build, run_settings, partial, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress
-    )
-    scores = score_parts(splits, lambda split: chosen.evaluate(model, processor, split, progress=progress))
-    results = {
-        **run,
-        "metric": chosen.metric,
-        "scores": scores,
-        "rows": {name: len(split.examples) for name, split in splits.items()},
-        "left_out": left_out,
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": versions(),
-    }
-    finish_run(folder, (model, processor), results, log)
+        model, processor, left_out, log = fine_tune(
+            chosen, splits, build, run_settings, partial, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress
+        )
+        scores = score_parts(splits, lambda split: chosen.evaluate(model, processor, split, progress=progress))
+        results = {
+            **run,
+            "metric": chosen.metric,
+            "scores": scores,
+            "rows": {name: len(split.examples) for name, split in splits.items()},
+            "left_out": left_out,
+            "seconds": round(time.perf_counter() - started, 1),
+            "versions": versions(),
+        }
+        finish_run(folder, (model, processor), results, log)
     return results
 
 

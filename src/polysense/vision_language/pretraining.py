@@ -18,8 +18,9 @@ from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_free
 from polysense.loading import hub_errors, open_auto
+from polysense.processes import processes
 from polysense.tasks.tables import near
-from polysense.training.runs import begin_run, finish_run
+from polysense.training.runs import finish_run, run_folder
 from polysense.training.train import versions
 from polysense.vision_language.examples import Caption
 from polysense.vision_language.lexicon import Lexicon
@@ -217,35 +218,36 @@ def pretrain(
         "object_classes": len(classes),
         "with_anchors": round(batches.with_anchors, 4),
         "digest": batches.digest,
+        "processes": processes(),
     }
-    partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
+    with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
 
-    def build() -> CmalForPreTraining:
-        encoders = CmalModel.from_bert(backbone, model_config)
-        model = CmalForPreTraining(model_config)
-        model.backbone = encoders
-        return model
+        def build() -> CmalForPreTraining:
+            encoders = CmalModel.from_bert(backbone, model_config)
+            model = CmalForPreTraining(model_config)
+            model.backbone = encoders
+            return model
 
-    trainer = run_training(
-        build,
-        [len(row.input_ids) for row in batches.anchored],
-        batches,
-        run_settings,
-        partial,
-        f"pre-training, {'+'.join(chosen)}",
-        at_step=lambda step: {"objective": objective_at(chosen, run_settings.seed, step)},
-        save_steps=CHECKPOINT_STEPS,
-        resume=resume,
-        progress=progress,
-    )
-    results = {
-        **run,
-        "losses": _last_losses(trainer),
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": versions(),
-    }
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    finish_run(folder, (trained, processor), results, trainer.state.log_history)
+        trainer = run_training(
+            build,
+            [len(row.input_ids) for row in batches.anchored],
+            batches,
+            run_settings,
+            partial,
+            f"pre-training, {'+'.join(chosen)}",
+            at_step=lambda step: {"objective": objective_at(chosen, run_settings.seed, step)},
+            save_steps=CHECKPOINT_STEPS,
+            resume=resume,
+            progress=progress,
+        )
+        results = {
+            **run,
+            "losses": _last_losses(trainer),
+            "seconds": round(time.perf_counter() - started, 1),
+            "versions": versions(),
+        }
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        finish_run(folder, (trained, processor), results, trainer.state.log_history)
     return results
 
 

@@ -25,13 +25,14 @@ from polysense.methods.catalog import MethodConfig, method_config
 from polysense.methods.mase.weighting import InformationWeighting
 from polysense.modality import TEXT
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
+from polysense.processes import processes
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
 from polysense.training.divergence import check_finite
 from polysense.training.e_step import EStep, e_step_history
 from polysense.training.predict import AHEAD
 from polysense.training.predict import load_trained as load_trained_method
-from polysense.training.runs import begin_run, finish_run
+from polysense.training.runs import finish_run, run_folder
 from polysense.training.train import DEFAULT_TOWERS, WEIGHTS_FIGURE, modality_weights, versions
 from polysense.training.weights_figure import draw_weights
 from polysense.vision_language.answers import normalise_answer
@@ -109,33 +110,34 @@ def train_with_method(
         "reading": (reading or Reading()).to_dict(),
         "towers": {m: e.fingerprint for m, e in processor.text.extractors.items()},
         "scene_graphs": processor.text.graphs.identity if processor.text.graphs is not None else None,
+        "processes": processes(),
     }
-    partial = begin_run(folder, run, overwrite=overwrite, resume=resume)
-    trained, left_out, log = fine_tune_with_method(
-        task, splits, processor, chosen, start, run_settings, partial,
-        fresh=fresh, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress,
-    )  # fmt: skip
-    e_steps = e_step_history(log)
-    results = {
-        **run,
-        "modalities": [TEXT, *processor.text.widths],
-        "metric": task.metric,
-        "scores": score_parts(
-            splits, lambda split: score(task, trained, processor, split, 2 * run_settings.batch_size, progress)
-        ),
-        "weights": modality_weights(trained),
-        "e_steps": e_steps,
-        "rows": {name: len(split.examples) for name, split in splits.items()},
-        "left_out": left_out,
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": versions(),
-    }
+    with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
+        trained, left_out, log = fine_tune_with_method(
+            task, splits, processor, chosen, start, run_settings, partial,
+            fresh=fresh, save_steps=CHECKPOINT_STEPS, resume=resume, progress=progress,
+        )  # fmt: skip
+        e_steps = e_step_history(log)
+        results = {
+            **run,
+            "modalities": [TEXT, *processor.text.widths],
+            "metric": task.metric,
+            "scores": score_parts(
+                splits, lambda split: score(task, trained, processor, split, 2 * run_settings.batch_size, progress)
+            ),
+            "weights": modality_weights(trained),
+            "e_steps": e_steps,
+            "rows": {name: len(split.examples) for name, split in splits.items()},
+            "left_out": left_out,
+            "seconds": round(time.perf_counter() - started, 1),
+            "versions": versions(),
+        }
 
-    def draw(staged: Path) -> None:
-        if e_steps:
-            draw_weights(e_steps, staged / WEIGHTS_FIGURE)
+        def draw(staged: Path) -> None:
+            if e_steps:
+                draw_weights(e_steps, staged / WEIGHTS_FIGURE)
 
-    finish_run(folder, (trained, processor), results, log, draw)
+        finish_run(folder, (trained, processor), results, log, draw)
     return results
 
 
