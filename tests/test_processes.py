@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,3 +166,18 @@ def test_processes_share_an_epochs_last_rows_and_read_none_twice(two: list[dict[
     assert first["1"] == second["1"] == []
     for found in two:
         assert found["lengths"] == {rows: len(batches) for rows, batches in found["batches"].items()}
+
+
+def test_the_first_process_may_read_for_hours() -> None:
+    """While the others wait, which torch would end after ten or thirty minutes."""
+    code = """
+from torch.distributed import distributed_c10d as dist
+from polysense.processes import join
+join()
+print(dist._get_default_group()._get_backend(dist.torch.device("cpu")).options._timeout.total_seconds())
+"""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **alone}
+    )
+    assert float(done.stdout) > 24 * 3600

@@ -7,6 +7,7 @@ all N rows of the global batch is, in a process with n of them, W n / N times th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -17,10 +18,14 @@ from torch.utils.data import BatchSampler
 
 _Object = TypeVar("_Object")
 
+LONGEST_WAIT = timedelta(days=2)
+"""For another process. The first one reads the prototypes of all rows while the others wait, which may take hours; one
+that fails ends the others at once by its launcher."""
+
 
 def join() -> PartialState:
     """Meet the other processes, where a launcher started several; no harm where it did not, or a second time."""
-    return PartialState(cpu=not torch.accelerator.is_available())
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 
 def processes() -> int:

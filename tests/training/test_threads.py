@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from polysense.training.predict import Predictor
+from polysense.training.train import train
 from support import sentences
 
 pytest_plugins = ("tiny_runs",)
 
 
-def test_threads_get_what_one_alone_gets(trained: Path) -> None:
+@pytest.mark.parametrize("method", ["macsc", "mase"])
+def test_threads_get_what_one_alone_gets(method: str, tiny: dict[str, Any], tmp_path: Path) -> None:
+    trained = tmp_path / "m"
+    train(trained, **{**tiny, "method": method})
     texts = [sentences(3, 2 + number % 7, number) for number in range(120)]
     alone = Predictor.load(trained)
     expected = [alone.predict(some) for some in texts]
@@ -33,12 +37,13 @@ def test_a_copy_predicts_by_itself(trained: Path) -> None:
         assert copied.predict("a red dog") == whole.predict("a red dog")
 
 
+@pytest.mark.parametrize("step", ["look_ahead", "tokenize", "collate"])
 @pytest.mark.parametrize("verb", ["predict", "scores"])
-def test_threads_take_turns(trained: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_take_turns(trained: Path, verb: str, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load(trained)
     inside: list[int] = []
     most = 0
-    collate = predictor.processor.collate
+    whole = getattr(predictor.processor, step)
 
     def counted(*inputs: Any) -> Any:
         nonlocal most
@@ -46,9 +51,9 @@ def test_threads_take_turns(trained: Path, verb: str, monkeypatch: pytest.Monkey
         most = max(most, len(inside))
         time.sleep(0.01)
         inside.pop()
-        return collate(*inputs)
+        return whole(*inputs)
 
-    monkeypatch.setattr(predictor.processor, "collate", counted)
+    monkeypatch.setattr(predictor.processor, step, counted)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(getattr(predictor, verb), [[f"dog {number}"] for number in range(12)]))
     assert most == 1

@@ -163,7 +163,7 @@ def fine_tune(
         gradient_accumulation_steps=settings.gradient_accumulation,
         num_train_epochs=settings.epochs,
         weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup,
+        warmup_steps=min(settings.warmup, 1 - 1e-9),  # 1 would be read as one step
         seed=settings.seed,
         bf16=settings.bf16,
         use_cpu=not torch.accelerator.is_available(),  # else mixed precision is refused there

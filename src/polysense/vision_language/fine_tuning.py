@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformers.utils import logging
+from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_free
+from polysense.folder import check_free, file_digest
 from polysense.loading import hub_errors
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
 from polysense.processes import processes
@@ -93,6 +93,12 @@ def read_split(
             "use the features that it was trained with"
         )
     return split
+
+
+def learnt_from(splits: Mapping[str, Split[Any]], start: str | Path) -> dict[str, str]:
+    """What a run that goes on must find again: the training examples, the folder it starts from, and its weights."""
+    weights = file_digest(Path(start) / SAFE_WEIGHTS_NAME)
+    return {"examples": splits["train"].digest(), "start": str(start), "start_weights": weights}
 
 
 def score_parts(
@@ -240,7 +246,7 @@ def train(
     run = {
         "task": task,
         "data": str(data),
-        "start": str(start),
+        **learnt_from(splits, start),
         "fresh": fresh,
         "look": look,
         "settings": asdict(run_settings),

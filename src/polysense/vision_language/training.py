@@ -72,7 +72,7 @@ def run_training(
         folder: of checkpoints and logs. title: of the progress bar.
         at_step: see `CmalTrainer`.
         before: is given the trainer before it starts, to add callbacks.
-        save_steps: keep the newest checkpoint, made each so many steps.
+        save_steps: keep the newest checkpoint, made each so many steps, or up to a fiftieth of all steps later.
         resume: go on from the newest checkpoint in `folder`.
 
     Raises:
@@ -80,6 +80,7 @@ def run_training(
     """
     set_seed(settings.seed)
     model = build()
+    log_steps = max(1, settings.steps // 50)
     arguments = TrainingArguments(
         output_dir=str(folder),
         learning_rate=settings.learning_rate,
@@ -93,9 +94,10 @@ def run_training(
         bf16=settings.bf16,
         use_cpu=not torch.accelerator.is_available(),
         save_strategy="steps" if save_steps else "no",
-        save_steps=save_steps or 500,
+        # Where a line of the log ends: a checkpoint does not hold the terms of one that has begun.
+        save_steps=log_steps * math.ceil((save_steps or 500) / log_steps),
         save_total_limit=1,
-        logging_steps=max(1, settings.steps // 50),
+        logging_steps=log_steps,
         remove_unused_columns=False,
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),

@@ -37,7 +37,14 @@ from polysense.training.train import DEFAULT_TOWERS, WEIGHTS_FIGURE, modality_we
 from polysense.training.weights_figure import draw_weights
 from polysense.vision_language.answers import normalise_answer
 from polysense.vision_language.examples import Question
-from polysense.vision_language.fine_tuning import fresh_start, load_start, read_split, read_splits, score_parts
+from polysense.vision_language.fine_tuning import (
+    fresh_start,
+    learnt_from,
+    load_start,
+    read_split,
+    read_splits,
+    score_parts,
+)
 from polysense.vision_language.processing import PROCESSOR_FILE, CmalProcessor
 from polysense.vision_language.question_inputs import QuestionProcessor, QuestionRows
 from polysense.vision_language.settings import RunSettings
@@ -103,7 +110,7 @@ def train_with_method(
         "data": str(data),
         "method": chosen.name,
         "method_choices": chosen.to_dict(),
-        "start": str(start),
+        **learnt_from(splits, start),
         "fresh": fresh,
         "look": look,
         "settings": asdict(run_settings),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -57,6 +59,10 @@ class Split(Generic[E]):
     look: bool = True
     most: int | None = None
     _tokens: dict[str, list[int]] = field(default_factory=dict, repr=False)
+
+    def digest(self) -> str:
+        """SHA-256 of the examples: the same for the same data."""
+        return hashlib.sha256(json.dumps([asdict(cast("Any", e)) for e in self.examples]).encode()).hexdigest()
 
     def of(self, picture: str) -> Regions:
         """What is seen of a picture; the processor cuts it to what the model reads."""
