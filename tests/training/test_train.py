@@ -75,6 +75,12 @@ def test_the_folder_holds_the_model_that_was_trained(tmp_path, tiny, trainers):
     assert json.loads((folder / "results.json").read_text()) == results
 
 
+@pytest.mark.parametrize(("share", "steps"), [(0, 0), (0.5, 5), (1, 10)])
+def test_warming_up_takes_a_share_of_the_steps(tmp_path, tiny, trainers, share, steps):
+    train(tmp_path / "m", **tiny, warmup=share)
+    assert trainers[0].args.get_warmup_steps(10) == steps
+
+
 def test_the_reported_score_is_the_saved_models(tmp_path, tiny):
     rows = text_rows(20, seed=5)
     validation = write_rows(tmp_path / "validation.jsonl", rows)

@@ -83,7 +83,8 @@ def test_a_seed_gives_the_same_weights_and_another_one_others(tmp_path, vl_data,
 def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, vl_data, vl_start, monkeypatch):
     monkeypatch.setattr(fine_tuning, "CHECKPOINT_STEPS", 2)
     settings = {**QUICK, "steps": 6, "batch_size": 20, "head_factor": 10}
-    where = ("retrieval", vl_data, vl_start)  # its mismatches are drawn
+    data = Path(shutil.copytree(vl_data, tmp_path / "data"))
+    where = ("retrieval", data, vl_start)  # its mismatches are drawn
     train(tmp_path / "whole", *where, **settings)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 5)
@@ -95,10 +96,16 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, vl_data, 
     for change in ({"seed": 5}, {"fresh": "minilm"}):
         with pytest.raises(PolysenseError, match=r"the run in .* had other"):
             train(tmp_path / "m", *where, resume=True, **{**settings, **change})
+    captions = data / "train" / "captions.json"
+    before = captions.read_text()
+    captions.write_text(before.replace("the ", "that ", 1))
+    with pytest.raises(PolysenseError, match="had other examples"):
+        train(tmp_path / "m", *where, resume=True, **settings)
+    captions.write_text(before)
     results = train(tmp_path / "m", *where, resume=True, **settings)
     assert same(weights(tmp_path / "m"), weights(tmp_path / "whole"))
     assert results["scores"] == json.loads((tmp_path / "whole" / "results.json").read_text())["scores"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "m", "whole"]
 
 
 def test_what_was_loaded_may_be_saved_in_its_place(tmp_path, vl_start):

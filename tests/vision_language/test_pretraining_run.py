@@ -112,6 +112,18 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path, tiny, obj
     assert not (tmp_path / "m.partial").exists()
 
 
+def test_a_run_that_goes_on_tells_the_same_losses(tmp_path, tiny, monkeypatch):
+    """A line of the log is a mean over some steps, here two; none of them may be lost."""
+    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 93)
+    settings = {**tiny, "steps": 100}
+    whole = pretrain(tmp_path / "whole", **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 97)
+        with pytest.raises(Stopped):
+            pretrain(tmp_path / "m", **settings)
+    assert pretrain(tmp_path / "m", resume=True, **settings)["losses"] == whole["losses"]
+
+
 def test_nothing_to_resume_is_an_error(tmp_path, tiny):
     with pytest.raises(PolysenseError, match="nothing to resume"):
         pretrain(tmp_path / "m", resume=True, **tiny)
