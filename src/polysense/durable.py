@@ -1,4 +1,4 @@
-"""Files that are whole or not there, also after a crash or a power cut."""
+"""Files that are whole or not there, also after a crash or a power cut, and locks of those that several may write."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock
+
 PARTIAL = ".partial"
 """Ends the name of a file that is being written; one that a killed process left may be deleted."""
+
+LOCKS = "locks"
+"""Folder of the locks, beside the files that they are of."""
+
+
+def lock_of(file: Path) -> FileLock:
+    """The lock of a file that several processes may write; a process that dies gives it up.
+
+    Raises:
+        OSError: the folder of the locks cannot be made.
+    """
+    folder = file.parent / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{file.name}.lock")
 
 
 @contextmanager

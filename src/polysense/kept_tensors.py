@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from polysense.cache import CACHE_VARIABLE
-from polysense.durable import whole_file
+from polysense.durable import lock_of, whole_file
 from polysense.errors import PolysenseError
 
 _SUM = "sha256"
@@ -49,10 +50,32 @@ def write_kept(file: Path, held: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         PolysenseError: the file cannot be written.
     """
-    try:
+    with _writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as stream:
             stream.write(save(dict(held), {_SUM: _sum(held)}))
+
+
+@contextmanager
+def only_writer(file: Path) -> Iterator[None]:
+    """A block in which no other process changes a file, if all change it in such blocks: to read it and write more.
+
+    Raises:
+        PolysenseError: the file cannot be written.
+    """
+    with _writing(file):
+        lock = lock_of(file)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise PolysenseError(
             f"{file}: cannot be written ({error.strerror or error}); "

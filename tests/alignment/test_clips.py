@@ -20,6 +20,7 @@ from polysense.alignment.clips import clip_features, motion
 from polysense.alignment.frames import FRAMES, clip_frames
 from polysense.alignment.media import MediaFeatures
 from polysense.alignment.pictures import decode_picture, picture_features
+from polysense.durable import LOCKS
 from polysense.errors import PolysenseError
 from polysense.pictures.colour import colour_histogram
 from polysense.pictures.efficientnet import PIXEL_MEAN, PIXEL_SCALE, EfficientNetLite0
@@ -131,7 +132,7 @@ def test_second_run_computes_only_what_is_new(tmp_path: Path, encoded: list[int]
     assert encoded == [5, 2]
     for part, rows in before.parts.items():
         np.testing.assert_array_equal(after.parts[part][[2, 0]], rows)
-    assert os.listdir(tmp_path / "cache") == [f"clip-features-{clips.VERSION}.safetensors"]
+    assert sorted(os.listdir(tmp_path / "cache")) == [f"clip-features-{clips.VERSION}.safetensors", LOCKS]
 
 
 def test_batches_are_bounded(tmp_path: Path, encoded: list[int]) -> None:

@@ -344,6 +344,26 @@ def test_frames_that_are_larger_than_announced(tmp_path: Path, monkeypatch: pyte
         clip_frames(data)
 
 
+@pytest.mark.parametrize("hidden", [0, 6], ids=["shown", "decoded and never shown"])
+def test_frames_that_are_together_more_than_announced(monkeypatch: pytest.MonkeyPatch, hidden: int) -> None:
+    """The header says 16 x 16. Frames before the time at which a film is said to begin are decoded and not given."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mov") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb24"
+        for i in range(9):
+            picture = io.BytesIO()
+            plain((0, 0, 0), (16, 16) if i in (0, 7, 8) else (200, 100)).save(picture, "PNG")
+            packet = av.Packet(picture.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.duration = stream, i - hidden, i - hidden, 1
+            packet.time_base, packet.is_keyframe = Fraction(1, 10), i == 0
+            container.mux(packet)
+    assert len(clip_frames(buffer.getvalue())) == (3 if hidden else 9)
+    monkeypatch.setattr(frames, "MAX_GIGAPIXELS", 1e-4)
+    with pytest.raises(UnusableError, match=r"^more than 0\.0001 gigapixels in all frames$"):
+        clip_frames(buffer.getvalue())
+
+
 def test_a_moving_picture_whose_frames_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The header of a GIF says nothing of how far its frames reach."""
     data = bytearray(moving("GIF", [plain(SHADES[0]), plain(SHADES[1])]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,39 @@ def test_folders_as_items(make: Make) -> None:
     (folder / "x.csv").write_text("caption,file\na man runs,run.1\n")
     assert load_pairs(folder / "x.csv", ENDINGS, "clip", folders=True)[0].file == folder / "run.1"
     fails(folder / "x.csv", "no picture 'run.1'")
+
+
+def test_folder_with_links_in_a_circle(make: Make) -> None:
+    folder = make(a_png=None, a_txt="a cat", sub__b_png=None, sub__b_txt="a dog", e_png=None)
+    (folder / "sub" / "up").symlink_to(folder)
+    for name in ("c.png", "c.txt", "e.txt"):
+        (folder / name).symlink_to(folder / name)
+    assert [pair.file.name for pair in load_pairs(folder, ENDINGS, folders=True)] == ["a.png", "b.png"]
+    (folder / "circle").symlink_to(folder / "circle")
+    fails(folder / "circle", "circle")
+
+
+def test_folder_that_is_very_deep(make: Make) -> None:
+    folder = make(a_png=None, a_txt="a cat")
+    deepest = f"{folder}{'/d' * 1200}"
+    os.makedirs(f"{folder}{'/d' * 600}")
+    os.makedirs(deepest)
+    try:
+        assert [pair.file.name for pair in load_pairs(folder, ENDINGS)] == ["a.png"]
+    finally:
+        os.removedirs(deepest)  # what clears temporary folders does not go so deep
+
+
+def test_folder_with_a_subfolder_that_cannot_be_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, scan = make(a_png=None, a_txt="a cat", sub__b_png=None), os.scandir
+
+    def scandir(path: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "sub":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    fails(folder, f"{folder / 'sub'}: cannot be read (Permission denied); check its rights")
 
 
 def test_folder_without_anything(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from polysense.alignment import media
 from polysense.alignment.media import MediaFeatures, Medium, Parts, UnusableError, media_features, read_file
+from polysense.durable import LOCKS
 from polysense.errors import PolysenseError
 
 
@@ -53,8 +56,53 @@ def test_versions_are_kept_apart(tmp_path: Path) -> None:
     read(tmp_path, "a")
     read(tmp_path, "a", medium=lengths(2))
     assert sorted(file.name for file in (tmp_path / "cache").iterdir()) == [
-        "text-features-1.safetensors", "text-features-2.safetensors",
+        LOCKS, "text-features-1.safetensors", "text-features-2.safetensors",
     ]  # fmt: skip
+
+
+def kept(folder: Path) -> int:
+    """Rows in the cache."""
+    file = folder / "cache" / "text-features-1.safetensors"
+    return len(load_file(file)["keys"]) if file.exists() else 0
+
+
+def looking(medium: Medium[bytes, int], look: Callable[[], object]) -> Medium[bytes, int]:
+    """The medium, one by one, that looks at something before it encodes."""
+
+    def encode(sizes: list[int]) -> Parts:
+        look()
+        return medium.encode(sizes)
+
+    return replace(medium, batch=1, encode=encode)
+
+
+def test_what_another_process_kept_meanwhile_stays(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "cache").mkdir()
+    (other / "cache").symlink_to(tmp_path / "cache")
+    texts = iter([("xxxx", "xxxxx"), ("yyyyyy",), ()])
+    medium = looking(lengths(), lambda: read(other, *more) if (more := next(texts)) else None)
+    assert sizes(read(tmp_path, "a", "ab", "abc", medium=medium)) == [1, 2, 3]
+    assert kept(tmp_path) == 6
+    medium = looking(lengths(), lambda: pytest.fail("encoded again"))
+    assert sizes(read(tmp_path, "xxxxx", "ab", "yyyyyy", medium=medium)) == [5, 2, 6]
+
+
+def test_a_killed_process_has_kept_what_it_had_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every so often, but not with each batch where the file takes long to write."""
+    texts, seen = ["a", "ab", "abc", "abcd"], []
+    read(tmp_path, *texts, medium=looking(lengths(), lambda: seen.append(kept(tmp_path))))
+    assert seen == [0, 0, 0, 0]
+    (tmp_path / "cache" / "text-features-1.safetensors").unlink()
+    monkeypatch.setattr(media, "KEEP_EVERY", 0)
+    monkeypatch.setattr(media, "KEEP_SHARE", 1e9)
+    read(tmp_path, *texts, medium=looking(lengths(), lambda: seen.append(kept(tmp_path))))
+    assert seen[4:] == [0, 1, 2, 3]
+    (tmp_path / "cache" / "text-features-1.safetensors").unlink()
+    monkeypatch.setattr(media, "KEEP_SHARE", 1e-9)
+    read(tmp_path, *texts, medium=looking(lengths(), lambda: seen.append(kept(tmp_path))))
+    assert seen[8:] == [0, 1, 1, 1]
 
 
 def a_bit(held: Parts) -> Parts:

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from polysense.durable import LOCKS
 from polysense.errors import PolysenseError
 from polysense.experiments import workers
-from polysense.experiments.cells import LOCKS, claimed
+from polysense.experiments.cells import claimed
 from polysense.experiments.grid import Grid
 from polysense.experiments.runs import Run
 from polysense.experiments.workers import complete

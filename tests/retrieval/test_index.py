@@ -218,6 +218,31 @@ def test_minilm_finds_what_is_meant(
     assert isinstance(source.handle.finder, PictureIndex)
 
 
+def test_a_saved_models_folder_is_not_read_unasked(
+    pictures: Path, open_folder: Callable[..., PictureSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may be that of the whole disk. What a person gives needs no consent."""
+    monkeypatch.chdir(pictures.parent)
+    fingerprint = open_folder(pictures).fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(index_module, "load_pairs", lambda *_, **__: pytest.fail("read"))
+        for value in (None, "", "1", f"{pictures}2", f"{pictures}/in", "picture"):
+            patch.delenv(index_module.CONSENT, raising=False)
+            if value is not None:
+                patch.setenv(index_module.CONSENT, value)
+            for place in (pictures, f"{pictures}/../pictures", "pictures"):
+                with pytest.raises(PolysenseError, match="not read unasked: if you trust it, set POLY") as told:
+                    open_folder(place, saved=True)
+                assert f"this model finds pictures in {pictures}, " in str(told.value) and "\n" not in str(told.value)
+    for value in (str(pictures), "pictures/", str(pictures.parent), "/"):
+        monkeypatch.setenv(index_module.CONSENT, value)
+        assert open_folder(pictures, saved=True).fingerprint == fingerprint
+    (pictures.parent / "elsewhere").symlink_to("/")
+    monkeypatch.setenv(index_module.CONSENT, str(pictures.parent))
+    with pytest.raises(PolysenseError, match="finds pictures in /, which is not read unasked"):
+        open_folder(pictures.parent / "elsewhere", saved=True)
+
+
 def test_moved_pictures_are_the_same(tmp_path: Path, open_folder: Callable[..., PictureSource]) -> None:
     one, other = (picture_files.draw(tmp_path / name) for name in ("one", "other"))
     assert open_folder(one).fingerprint == open_folder(other).fingerprint

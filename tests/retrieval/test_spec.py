@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from polysense.errors import PolysenseError
+from polysense.retrieval.opening import open_source
 from polysense.retrieval.spec import PictureSpec, is_picture_spec
 
 
@@ -29,6 +30,14 @@ def test_it_is_written_as_it_was_read(spec: str) -> None:
         assert str(PictureSpec.parse(spec)) == spec
 
 
+def test_names_that_no_folder_can_have(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in (f"{tmp_path}/circle", f"{tmp_path}/circle/in", "n" * 5000, "~no-such-user/a"):
+        with pytest.raises(PolysenseError, match="no such folder or table"):
+            open_source(f"pictures:{name}")
+    assert PictureSpec.parse(f"pictures:a,encoder={'n' * 5000}").encoder == "n" * 5000
+
+
 def test_towers_are_no_pictures() -> None:
     assert not any(is_picture_spec(spec) for spec in ("image", "noise", "raw:pictures", "openai/clip", "pictures"))
 
@@ -37,6 +46,7 @@ def test_towers_are_no_pictures() -> None:
     ("spec", "message"),
     [
         ("pictures:", "write a folder of pictures after pictures:"),
+        ("pictures:a\0b", "write a folder of pictures after pictures:"),
         ("search: ,seconds=3", "write a command after search:"),
         ("pictures:a,similarity=2", "similarity is a number from -1 to 1, not '2'"),
         ("pictures:a,similarity=nan", "similarity is a number from -1 to 1, not 'nan'"),

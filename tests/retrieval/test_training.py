@@ -12,6 +12,7 @@ from transformers import AutoModel
 
 from polysense.errors import PolysenseError
 from polysense.explain.explanation import explain
+from polysense.retrieval.index import CONSENT
 from polysense.training.predict import Predictor
 from polysense.training.train import train
 
@@ -20,13 +21,21 @@ pytest_plugins = ("tiny_runs",)
 
 @pytest.mark.parametrize("method", ["mpb", "macsc", "mase", "tower"])
 def test_pictures_in_the_place_of_prototypes(
-    method: str, tiny: dict[str, Any], pictures: Path, clip_pictures: Path, tmp_path: Path
+    method: str,
+    tiny: dict[str, Any],
+    pictures: Path,
+    clip_pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if method == "mase":
         pytest.importorskip("spacy", reason="scene graphs need spaCy")
         pytest.importorskip("torch_geometric", reason="MASE needs PyTorch Geometric")
     spec = f"pictures:{pictures},encoder={clip_pictures}"
     results = train(tmp_path / "model", method=method, k=2, **{**tiny, "towers": [f"image={spec}"]})
+    with pytest.raises(PolysenseError, match=f"finds pictures in {pictures}, which is not read unasked"):
+        Predictor.load(tmp_path / "model")
+    monkeypatch.setenv(CONSENT, str(pictures))
     predictor = Predictor.load(tmp_path / "model")
     texts = ["the yellow banana", "", "a red cat sits on the mat"]
     assert results["modalities"] == ["text", "image"]

@@ -126,8 +126,12 @@ def _check_size(width: int, height: int, count: int) -> None:
         raise UnusableError(f"{megapixels:.0f} megapixels a frame, more than {MAX_MEGAPIXELS}")
     if count > MAX_FRAMES:
         raise UnusableError(f"{count} frames, more than {MAX_FRAMES}")
-    if (gigapixels := megapixels * count / 1e3) > MAX_GIGAPIXELS:
-        raise UnusableError(f"{gigapixels:.0f} gigapixels in all frames, more than {MAX_GIGAPIXELS}")
+    _check_sum(width * height * count)
+
+
+def _check_sum(pixels: int) -> None:
+    if pixels > MAX_GIGAPIXELS * 1e9:
+        raise UnusableError(f"more than {MAX_GIGAPIXELS} gigapixels in all frames")
 
 
 def _frame(picture: Image.Image) -> Frame:
@@ -209,12 +213,23 @@ def _video_stream(container: InputContainer) -> VideoStream:
 
 
 def _timed(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
-    """The frames in the order in which they are shown, each with the time it begins at."""
-    for i, frame in enumerate(container.decode(stream)):
-        if container.format.name == _ORDERED:
-            yield i, frame
-        elif frame.pts is not None:
-            yield frame.pts, frame
+    """The frames in the order in which they are shown, each with the time it begins at.
+
+    Raises:
+        UnusableError: what was decoded so far is above `MAX_GIGAPIXELS`.
+    """
+    context, pixels, place = stream.codec_context, 0, 0
+    for packet in container.demux(stream):
+        decoded = packet.decode()
+        # Frames may be larger than the file announces, and one that is never shown has been decoded, too.
+        pixels += max(context.width * context.height, sum(frame.width * frame.height for frame in decoded))
+        _check_sum(pixels)
+        for frame in decoded:
+            if container.format.name == _ORDERED:
+                yield place, frame
+                place += 1
+            elif frame.pts is not None:
+                yield frame.pts, frame
 
 
 def _stretch(container: InputContainer) -> tuple[float, float]:

@@ -66,20 +66,22 @@ def load_pairs(
 
     Raises:
         PolysenseError: no such path, an unreadable or malformed file, a missing column, an empty caption, an item
-            that is not there, a path that is absolute or has "..", or no pair at all.
+            that is not there, a folder that cannot be read, a path that is absolute or has "..", or no pair at all.
     """
     path = Path(path).expanduser()
-    return _from_folder(path, endings, item, folders, named) if path.is_dir() else _from_table(path, item, folders)
+    return (
+        _from_folder(path, endings, item, folders, named) if os.path.isdir(path) else _from_table(path, item, folders)
+    )
 
 
 def _from_folder(folder: Path, endings: frozenset[str], item: str, folders: bool, named: bool) -> list[Pair]:
-    entries = sorted(folder.rglob("*"))
-    whole = {entry for entry in entries if folders and entry.is_dir() and _beside(entry).is_file()}
+    entries = _entries(folder)
+    whole = {entry for entry in entries if folders and os.path.isdir(entry) and os.path.isfile(_beside(entry))}
     items = [
         entry
         for entry in entries
         if not whole.intersection(entry.parents)
-        and (entry in whole or (entry.suffix.lower() in endings and entry.is_file()))
+        and (entry in whole or (entry.suffix.lower() in endings and os.path.isfile(entry)))
     ]
     if not items:
         some = ", ".join(sorted(endings)[:3])
@@ -87,7 +89,7 @@ def _from_folder(folder: Path, endings: frozenset[str], item: str, folders: bool
     captions_of = {
         file: captions
         for file in items
-        if (captions := _captions_beside(file) if _beside(file).is_file() else _in_name(file) if named else [])
+        if (captions := _captions_beside(file) if os.path.isfile(_beside(file)) else _in_name(file) if named else [])
     }
     if not captions_of:
         raise PolysenseError(
@@ -100,8 +102,25 @@ def _from_folder(folder: Path, endings: frozenset[str], item: str, folders: bool
     return [_pair(captions, file) for file, captions in captions_of.items()]
 
 
+def _entries(folder: Path) -> list[Path]:
+    """All in a folder and in its subfolders, sorted; a link to a folder is an entry, and what is behind it is not."""
+    found: list[Path] = []
+    waiting = [str(folder)]
+    try:
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found.append(Path(entry.path))
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PolysenseError(f"{error.filename or folder}: cannot be read ({reason}); check its rights") from None
+    return sorted(found)
+
+
 def _beside(item: Path) -> Path:
-    return item.with_name(item.name + ".txt") if item.is_dir() else item.with_suffix(".txt")
+    return item.with_name(item.name + ".txt") if os.path.isdir(item) else item.with_suffix(".txt")
 
 
 def _in_name(item: Path) -> list[str]:

@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 import polysense
+from polysense.durable import lock_of
 from polysense.errors import PolysenseError
 from polysense.experiments.machine import machine
 from polysense.folder import write_whole
@@ -30,9 +31,6 @@ MADE = "made"
 
 DIGEST = "sha256"
 """Of all else that a cell holds, so that no damaged number comes into a table; older cells have none."""
-
-LOCKS = "locks"
-"""Folder of the locks, beside the cells."""
 
 _NOT_IN_A_RUN = ("cli", "experiments", "explain", "pages", "report", "vision_language")
 _IN_A_RUN = (Path("experiments/grid.py"), Path("experiments/tuning.py"))
@@ -164,9 +162,7 @@ def compute_once(
 @contextmanager
 def claimed(file: Path) -> Iterator[bool]:
     """Whether this process may compute a cell now: no other does. A process that dies gives up what it claimed."""
-    folder = file.parent / LOCKS
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{file.name}.lock")
+    lock = lock_of(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:

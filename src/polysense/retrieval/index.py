@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,15 +24,36 @@ from polysense.prototypes.reader import read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.retrieval.encoders import PictureEncoder
 from polysense.retrieval.finder import Finder
+from polysense.retrieval.spec import whole_path
 from polysense.tasks.tables import near
 from polysense.towers.registry import open_tower
 from polysense.towers.tower import Tower
+
+CONSENT = "POLYSENSE_PICTURES"
+"""Environment variable: the folder or table of a saved model that may be read, or a folder above it."""
 
 VERSION = 1
 """Of the rules by which pictures are found; raised with any change that finds others."""
 
 TOGETHER = 1024
 """Texts compared with all captions at once."""
+
+
+def check_consent(place: Path) -> None:
+    """For a place that a saved model names: anybody may have written it there, and a folder may be the whole disk.
+
+    Args:
+        place: a whole path.
+
+    Raises:
+        PolysenseError: the user has not said that it may be read.
+    """
+    said = os.environ.get(CONSENT)
+    if not said or not place.is_relative_to(whole_path(said)):
+        raise PolysenseError(
+            f"this model finds pictures in {place}, which is not read unasked: if you trust it, set {CONSENT} to that "
+            "path, or to a folder above it"
+        )
 
 
 class SentenceEmbedder:
@@ -78,7 +100,7 @@ class PictureIndex(Finder):
     together = TOGETHER
 
     def __init__(self, place: Path, encoder: PictureEncoder, similarity: float = 0.0, progress: bool = True) -> None:
-        if not place.exists():
+        if not os.path.exists(place):  # False, not an error, for a name that no place can have
             beside = [entry.name for entry in place.parent.iterdir()] if place.parent.is_dir() else []
             raise PolysenseError(
                 f"pictures:{place}: no such folder or table{near(place.name, beside)}; give a folder of pictures, or a "

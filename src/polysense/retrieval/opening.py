@@ -20,8 +20,8 @@ def open_source(
         spec: a tower's, "train:" and a tower's, or "pictures:..." or "search:...".
         reading: K and the other choices.
         store: as in `PrototypeExtractor`.
-        saved: whether the spec is a saved model's: then a command in it is not run without consent
-            (`polysense.retrieval.source.open_pictures`).
+        saved: whether the spec is a saved model's: then without consent no folder of pictures that it names is read
+            and no command is run (`polysense.retrieval.source.open_pictures`).
 
     Raises:
         PolysenseError: it cannot be opened, or needs a package that is not installed.

@@ -20,7 +20,7 @@ from polysense.prototypes.reading import Reading
 from polysense.retrieval.command import CONSENT, SearchCommand
 from polysense.retrieval.encoders import open_encoder
 from polysense.retrieval.finder import Finder
-from polysense.retrieval.index import PictureIndex
+from polysense.retrieval.index import PictureIndex, check_consent
 from polysense.retrieval.spec import PictureSpec
 from polysense.text import Text, clean
 
@@ -132,13 +132,16 @@ def open_pictures(
         spec: "pictures:..." or "search:...".
         reading: K and precision.
         store: as in `PrototypeExtractor`.
-        saved: whether the spec is a saved model's and not the user's: then a command is run only where the environment
-            variable POLYSENSE_SEARCH has exactly that command. What is stored is looked up either way.
+        saved: whether the spec is a saved model's and not the user's: then a folder is read only where the environment
+            variable POLYSENSE_PICTURES has it or one above it, and a command is run only where POLYSENSE_SEARCH has
+            exactly that command; what a command found is looked up either way, where it is stored.
 
     Raises:
         PolysenseError: the spec, the folder, the command or the encoder cannot be used.
     """
     parsed = PictureSpec.parse(spec)
+    if saved and parsed.kind == "pictures":
+        check_consent(Path(parsed.place))
     encoder = open_encoder(parsed.encoder)
     finder: Finder
     if parsed.kind == "pictures":

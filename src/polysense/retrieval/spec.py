@@ -12,6 +12,7 @@ command `seconds=30`, how long it may run for a text.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,10 @@ class PictureSpec:
                 raise PolysenseError(f"tower {spec}: {name} is given twice or is no option of {kind}; options: {known}")
             given[name] = _located(value) if name == "encoder" else _number(spec, name, value)
             rest = rest[: match.start()]
-        if not rest.strip():
+        if not rest.strip() or "\0" in rest:
             what = "a folder of pictures" if kind == "pictures" else "a command"
             raise PolysenseError(f"tower {spec}: write {what} after {kind}:")
-        return cls(kind, str(Path(rest).expanduser().resolve()) if kind == "pictures" else rest, **given)
+        return cls(kind, str(whole_path(rest)) if kind == "pictures" else rest, **given)
 
     def __str__(self) -> str:
         """The spec that gives the same again."""
@@ -80,8 +81,13 @@ class PictureSpec:
         return f"{self.kind}:{self.place}{said}"
 
 
+def whole_path(path: str) -> Path:
+    """From the root and without links, as far as there are any; never an error, also for links in a circle."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 def _located(model: str) -> str:
-    return str(Path(model).resolve()) if model and Path(model).exists() else model
+    return str(Path(model).resolve()) if model and os.path.exists(model) else model
 
 
 def _number(spec: str, name: str, value: str) -> float:
