@@ -57,7 +57,7 @@ def write_kept(file: Path, held: Mapping[str, NDArray[Any]]) -> None:
 
 
 @contextmanager
-def only_writer(file: Path) -> Iterator[None]:
+def turn_at(file: Path) -> Iterator[None]:
     """A block in which no other process changes a file, if all change it in such blocks: to read it and write more.
 
     Raises:

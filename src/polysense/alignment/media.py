@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from polysense.cache import cache_folder
 from polysense.errors import PolysenseError
-from polysense.kept_tensors import only_writer, read_kept, write_kept
+from polysense.kept_tensors import read_kept, turn_at, write_kept
 
 MAX_MEGABYTES = 256
 
@@ -208,7 +208,7 @@ class _Cache:
     def write(self) -> None:
         if not self._changed:
             return
-        with only_writer(self._file):
+        with turn_at(self._file):
             if self._stamp() != self._known:
                 self._read()
             rows = self.rows.values()
