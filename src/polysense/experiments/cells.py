@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 import polysense
 from polysense.errors import PolysenseError
 from polysense.experiments.machine import machine
-from polysense.folder import write_whole
+from polysense.folder import read_json, write_whole
 from polysense.training.train import versions
 
 MADE = "made"
@@ -83,7 +83,7 @@ def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] 
         PolysenseError: the file is no such cell.
     """
     try:
-        cell = json.loads(file.read_text())
+        cell = read_json(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
