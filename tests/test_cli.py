@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -63,6 +65,29 @@ def test_tables_for_people(cli, tmp_path, flags, trained, rows_file):
 def test_texts_are_no_markup(cli, trained, text):
     shown = cli("predict", trained, "--text", text)
     assert shown.status == 0 and text in shown.out
+
+
+def test_no_text_commands_the_terminal(cli, trained, tmp_path, caplog):
+    """Of labels, texts, errors and warnings."""
+    folder = shutil.copytree(trained, tmp_path / "model")
+    (folder / "checksums.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {number: f"{label}\x1b[31m" for number, label in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = cli("predict", folder, "--text", "the cat\x1b]0;x\x07")
+    assert shown.status == 0 and "\ufffd[31m" in shown.out and "the cat\ufffd]0;x\ufffd" in shown.out
+    assert "\x1b" not in shown.out and "\x07" not in shown.out
+    assert (
+        len({len(line) for line in shown.out.splitlines() if line}) == 1
+    )  # the table's lines are as long as each other
+    assert (
+        cli("predict", folder, "--text", "the cat\x1b]0;x", "--json")
+        .json["predictions"][0]["text"]
+        .endswith("\x1b]0;x")
+    )
+    assert "no\ufffd[2Jmodel" in cli("predict", tmp_path / "no\x1b[2Jmodel", "--text", "x").error
+    logging.getLogger("polysense").warning("left out: %s", "a\x1b[31m")
+    assert caplog.messages[-1] == "left out: a\ufffd[31m"
 
 
 def test_predictions_for_a_file(cli, tmp_path, trained, rows_file):

@@ -27,7 +27,8 @@ from polysense.scene_graphs.store import GraphStore
 from polysense.tasks.squad_files import load_squad_file, read_squad
 from polysense.tasks.tables import read_table
 from polysense.text import clean, text_keys
-from polysense.towers.aligned import AlignedConfig, AlignedHead, AlignedTower
+from polysense.towers.aligned import CONFIG_FILE, OWN_TRUNK, AlignedConfig, AlignedHead, AlignedTower
+from polysense.towers.listing import tower_list
 from polysense.towers.memory import Memory
 from polysense.towers.packed_encoder import load_encoder
 from polysense.towers.tower import load_tokenizer
@@ -149,6 +150,35 @@ def test_an_aligned_tower(aligned: Path, tmp_path: Path, number: int, damage: Ca
         file = sorted(folder.glob("aligned_tower.*"))[number]
         file.write_bytes(damage(file.read_bytes()))
         refused(lambda: AlignedTower.load(folder, "x"), file)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["[" * 200_000, '{"trunk": 5}', '{"width": -1}', '{"rank": 1e999}', f'{{"entries": {10**30}}}'],
+    ids=["deep", "trunk", "width", "rank", "entries"],
+)
+def test_an_aligned_tower_that_cannot_be(aligned: Path, tmp_path: Path, config: str) -> None:
+    with copied(aligned, tmp_path) as folder:
+        (folder / CHECKSUMS).unlink()
+        (folder / CONFIG_FILE).write_text(config)
+        refused(lambda: AlignedTower.load(folder, "x"), folder)
+
+
+@pytest.mark.parametrize("config", ["[" * 200_000, '{"width": 1e999}'], ids=["deep", "width"])
+def test_a_list_of_towers_that_cannot_be(aligned: Path, tmp_path: Path, config: str) -> None:
+    with copied(aligned, tmp_path) as folder:
+        (folder / CONFIG_FILE).write_text(config)
+        refused(lambda: tower_list([folder]), folder)
+
+
+def test_a_trunk_of_its_own_lies_in_the_towers_folder(aligned: Path, tmp_path: Path, bert_folder: Path) -> None:
+    with copied(aligned, tmp_path) as folder:
+        AlignedTower.load(folder, "x").thaw().save(folder)
+        (folder / CHECKSUMS).unlink()
+        AlignedTower.load(folder, "x")
+        shutil.rmtree(folder / OWN_TRUNK)
+        (folder / OWN_TRUNK).symlink_to(bert_folder)
+        refused(lambda: AlignedTower.load(folder, "x"), folder / OWN_TRUNK)
 
 
 def test_what_is_said_of_an_aligned_tower_may_change(aligned: Path, tmp_path: Path) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining
+from transformers.utils import logging as transformers_logging
 
 import support
+from polysense import loading
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS
+from polysense.loading import hub_errors, load_weights
 from polysense.models import PolysenseForSequenceClassification
 from polysense.models.backbone import load_backbone
 from polysense.models.configuration import PolysenseConfig
@@ -180,6 +186,48 @@ def test_the_modules_that_an_adapter_beside_a_model_names_are_not_imported(
 def test_custom_code_is_named_as_the_reason(evil: Path) -> None:
     with pytest.raises(PolysenseError, match="it needs custom code, which is never run; choose a model that"):
         load_backbone(str(evil))
+
+
+def test_threads_that_load_at_the_same_time_leave_no_switch_turned(
+    masked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each begins before the other has ended."""
+    answers = {"first": False, "second": True, "third": False}
+    monkeypatch.setattr(loading, "hub_answers", lambda: answers[threading.current_thread().name])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    before = transformers_logging.get_verbosity()
+    begun, may_end = {name: threading.Event() for name in answers}, {name: threading.Event() for name in answers}
+
+    def load(*_: object, **__: object) -> object:
+        name = threading.current_thread().name
+        begun[name].set()
+        assert may_end[name].wait(60)
+        raise OSError
+
+    def work() -> None:
+        with pytest.raises(PolysenseError), hub_errors("model", "some/model"):
+            load_weights(SimpleNamespace(from_pretrained=load), "model", str(masked))
+
+    threads = {name: threading.Thread(target=work, name=name) for name in answers}
+    for name, thread in threads.items():
+        thread.start()
+        assert begun[name].wait(60)
+        assert (constants.HF_HUB_OFFLINE, transformers_logging.get_verbosity()) == (True, transformers_logging.ERROR)
+    for name, thread in threads.items():
+        may_end[name].set()
+        thread.join()
+    assert (constants.HF_HUB_OFFLINE, transformers_logging.get_verbosity()) == (False, before)
+
+
+def test_a_load_within_a_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(loading, "hub_answers", lambda: bool(asked.append(1)))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with hub_errors("model", "some/model"):
+        with hub_errors("tower", "other/model"):
+            assert constants.HF_HUB_OFFLINE
+        assert constants.HF_HUB_OFFLINE and len(asked) == 1
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_a_pickle_of_weights_that_would_run_something(tmp_path: Path) -> None:

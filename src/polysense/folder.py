@@ -117,6 +117,27 @@ def write_json(file: Path, value: Mapping[str, Any]) -> None:
     write_whole(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(file: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("lists in lists in lists") from None
+
+
+def leads_out(folder: Path, place: str) -> bool:
+    """Whether a path in a folder leads out of it, by its own words or through links."""
+    try:
+        return not (folder / place).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError):  # a name that no file can have; links in a circle: they lead nowhere
+        return False
+
+
 def file_digest(file: Path) -> str:
     """SHA-256 of a file's content.
 
@@ -153,7 +174,7 @@ def check_files(folder: Path, concerns: Callable[[str], bool] = lambda _name: Tr
     if not os.path.isfile(folder / CHECKSUMS):  # False, not an error, for a name that no folder can have
         return
     try:
-        known = json.loads((folder / CHECKSUMS).read_text())
+        known = read_json(folder / CHECKSUMS)
     except (OSError, ValueError):
         known = None
     if not isinstance(known, dict) or not all(isinstance(digest, str) for digest in known.values()):
@@ -161,8 +182,8 @@ def check_files(folder: Path, concerns: Callable[[str], bool] = lambda _name: Tr
     for name, digest in known.items():
         file = folder / name
         # Only what lies in the folder, whatever the list says.
-        if concerns(name) and file.resolve().is_relative_to(folder.resolve()):
-            if not file.is_file():
+        if concerns(name) and not leads_out(folder, name):
+            if not os.path.isfile(file):
                 raise PolysenseError(f"{file} is missing: copy the folder again")
             if file_digest(file) != digest:
                 raise PolysenseError(

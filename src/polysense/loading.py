@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,39 @@ def hub_answers(seconds: float = PROBE_SECONDS) -> bool:
     return answers == [True]
 
 
+class _Switch:
+    """A setting of the whole process that threads change at the same time: the last to leave puts back what it was.
+
+    A thread may change it again while it does.
+    """
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+        self._read, self._write = read, write
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: Any = None
+
+    @contextmanager
+    def at(self, value: Any) -> Iterator[None]:
+        """While the block runs; another thread's value may take its place meanwhile."""
+        with self._lock:
+            if not self._users:
+                self._before = self._read()
+            self._users += 1
+            self._write(value)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._write(self._before)
+
+
+_OFFLINE = _Switch(lambda: constants.HF_HUB_OFFLINE, lambda value: setattr(constants, "HF_HUB_OFFLINE", value))
+_VERBOSITY = _Switch(transformers_logging.get_verbosity, transformers_logging.set_verbosity)
+
+
 @contextmanager
 def hub_errors(what: str, source: str) -> Iterator[None]:
     """Turns a loader's failure into a `PolysenseError` that names `what` ("backbone", "tower", ...) and `source`.
@@ -49,13 +83,12 @@ def hub_errors(what: str, source: str) -> Iterator[None]:
     """
     if not source:
         raise PolysenseError(f"{what}: its name is empty; give a name, a hub id or a folder")
-    local = Path(resolve_model(source)).exists()
-    offline = constants.HF_HUB_OFFLINE
-    reachable = local or (not offline and hub_answers())
+    local = os.path.exists(resolve_model(source))  # False, not an error, for a name that no folder can have
+    reachable = local or (not constants.HF_HUB_OFFLINE and hub_answers())
     try:
         # Left online, the hub's client retries each file for half a minute and says so on standard error.
-        constants.HF_HUB_OFFLINE = offline or not reachable
-        yield
+        with nullcontext() if reachable else _OFFLINE.at(True):
+            yield
     except PolysenseError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
@@ -70,8 +103,6 @@ def hub_errors(what: str, source: str) -> Iterator[None]:
         raise PolysenseError(
             f"{what} {source}: no such folder, and {found}; give a local folder or check the name and the network"
         ) from error
-    finally:
-        constants.HF_HUB_OFFLINE = offline
 
 
 def open_auto(cls: type[Any], source: str | Path) -> Any:
@@ -101,6 +132,11 @@ def refuse_adapter(source: str | Path, **hub: Any) -> None:
         )
 
 
+def no_report() -> AbstractContextManager[None]:
+    """While weights are loaded: transformers prints no table of those that are missing and those that are too many."""
+    return _VERBOSITY.at(transformers_logging.ERROR)
+
+
 def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """A pretrained model, and those of its parameters, by name, that its files lack and that start at random.
 
@@ -119,9 +155,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
     """
     check_files(Path(resolve_model(source)))
     refuse_adapter(resolve_model(source))
-    verbosity = transformers_logging.get_verbosity()
-    try:
-        transformers_logging.set_verbosity_error()
+    with no_report():
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(
             resolve_model(source),
@@ -130,8 +164,6 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
             trust_remote_code=False,
             **options,
         )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     if odd := sorted(info["mismatched_keys"]):
         name, found, expected = odd[0]
         raise PolysenseError(

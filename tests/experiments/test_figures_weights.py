@@ -123,6 +123,7 @@ def test_what_train_writes(figure: Cli, tiny: dict[str, Any], tmp_path: Path) ->
         ({"weights": {"z": {"text": "much", "image": 0.1}}}, "not the results of polysense train"),
         ({"e_steps": [{"z": {"text": 1.0}}]}, "z of other modalities"),
         ({"e_steps": 3}, "not the results of polysense train"),
+        ({"settings": {"seed": float("inf")}}, "not the results of polysense train .*OverflowError"),
         ({"settings": None}, "not the results of polysense train"),
     ],
 )
@@ -152,8 +153,10 @@ def test_runs_that_have_no_mean(figure: Cli, tmp_path: Path) -> None:
     assert len(read_runs([one, results(tmp_path / "two.json", "csqa", settings={"seed": 0, "epochs": 9})])) == 2
     with pytest.raises(PolysenseError, match="at least one folder"):
         read_runs([])
-    (tmp_path / "bad.json").write_text("{")
-    assert "bad.json: not the results" in figure("figure", "weights", tmp_path / "bad.json", "--output", "w.png").error
+    for text in ("{", "[" * 200_000):
+        (tmp_path / "bad.json").write_text(text)
+        failed = figure("figure", "weights", tmp_path / "bad.json", "--output", "w.png")
+        assert "bad.json: not the results" in failed.error
     missing = figure("figure", "weights", tmp_path / "gone", "--output", tmp_path / "w.png").error
     assert "gone: cannot be read" in missing
     assert "results.json: cannot be read" in figure("figure", "weights", tmp_path, "--output", "w.png").error

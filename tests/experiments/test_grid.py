@@ -199,9 +199,10 @@ def test_cells_are_plain_json(grid):
         set(found["made"]) == {"source", "versions", "machine", "date"} and found["made"]["source"] == source_digest()
     )
     found["scores"]["validation"] = 0.123
-    cell.file.write_text(json.dumps(found))
-    with pytest.raises(PolysenseError, match="is no finished cell: delete it"):
-        cell.read()
+    for text in ("[" * 200_000, json.dumps(found)):
+        cell.file.write_text(text)
+        with pytest.raises(PolysenseError, match="is no finished cell: delete it"):
+            cell.read()
     del found["sha256"]  # as in older cells, or where the change was meant
     cell.file.write_text(json.dumps(found))
     assert cell.read() == found

@@ -80,7 +80,7 @@ def test_what_cannot_be_collected(tmp_path, cli):
         collect_paper(entry, tmp_path, "bert", "x")
     with pytest.raises(PolysenseError, match="holds nothing of macsc-table2 with BERT-base: run its script first"):
         collect_paper(entry, tmp_path, "BERT-base", "x")
-    for text in ("{", "[]", "{}"):
+    for text in ("{", "[]", "{}", "[" * 200_000):
         (tmp_path / "bert-base-squad_v1.json").write_text(text)
         with pytest.raises(PolysenseError, match=r"bert-base-squad_v1\.json is no result of compare or probe"):
             collect_paper(entry, tmp_path, "BERT-base", "x")

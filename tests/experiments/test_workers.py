@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -44,6 +45,7 @@ class Note:
             if not mine:
                 return False
             if self.fate == "fail":
+                logging.getLogger("polysense").warning("it \x1b[31m fails")
                 raise PolysenseError("no luck")
             marker = self.folder / f"{self.name}.killed"
             if self.fate == "kill" or (self.fate == "kill once" and not marker.exists()):
@@ -65,15 +67,23 @@ def _short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "WAIT_SECONDS", 0.05)
 
 
-def test_no_job_is_done_twice_and_what_a_dead_worker_had_or_a_failure_is_not_in_the_way(tmp_path):
+def test_no_job_is_done_twice_and_what_a_dead_worker_had_or_a_failure_is_not_in_the_way(tmp_path, capfd):
     jobs = [Note(tmp_path, "a", fate="kill once"), Note(tmp_path, "f", fate="fail")]
     jobs += [Note(tmp_path, f"b{i}", 0.1) for i in range(6)]
     with pytest.raises(PolysenseError, match=r"^f: no luck \(1 of 8 runs failed, the others are kept\)$"):
         complete(jobs, workers=3, progress=False)
     lines = log_of(tmp_path)
     assert sorted(name for name, _ in lines) == ["a", *(f"b{i}" for i in range(6))]
+    shown = capfd.readouterr().err
+    assert "it \ufffd[31m fails" in shown and "\x1b" not in shown
     assert (tmp_path / "a.killed").exists() and os.getpid() not in {int(pid) for _, pid in lines}
     assert multiprocessing.active_children() == []
+
+
+def test_what_failed_does_not_command_the_terminal(tmp_path, capsys):
+    with pytest.raises(PolysenseError, match="no luck"):
+        complete([Note(tmp_path, "a\x1b[31m", fate="fail")], progress=False)
+    assert "a\ufffd[31m failed: no luck" in capsys.readouterr().err
 
 
 def test_when_all_workers_die_what_is_left_is_told(tmp_path):

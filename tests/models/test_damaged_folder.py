@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS, check_files
@@ -84,11 +85,19 @@ def test_saving_into_the_folder_again_is_no_damage(folder: Path) -> None:
     assert Predictor.load(folder).model.config.dropout == 0.4
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"config.json": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"config.json": 1}', pytest.param("[" * 200_000, id="deep")])
 def test_a_damaged_list(folder: Path, text: str) -> None:
     (folder / CHECKSUMS).write_text(text)
     with pytest.raises(PolysenseError, match=f"{CHECKSUMS} is damaged: copy the folder again"):
         PolysenseProcessor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "a\\ud800b", "circle"])
+def test_a_list_with_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / CHECKSUMS).write_text(f'{{"{name}": "0"}}')
+    with pytest.raises(PolysenseError, match="is missing: copy the folder again"):
+        check_files(tmp_path)
 
 
 def test_a_list_does_not_lead_out_of_the_folder(folder: Path) -> None:
@@ -108,12 +117,52 @@ def test_a_tower_of_its_own_lies_in_the_folder(folder: Path) -> None:
         f"../elsewhere/{place.rpartition('/')[2]}",
         str(folder.parent / "elsewhere" / "image"),
         str(folder.parent / "elsewhere" / place),
-        5,
     ):
         settings["towers"]["image"]["spec"] = other
         (folder / PROCESSOR_FILE).write_text(json.dumps(settings))
         with pytest.raises(PolysenseError, match=f"{PROCESSOR_FILE}: .* is no tower of its own for 'image'"):
             PolysenseProcessor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("linked", ["towers", "towers/image"])
+def test_a_tower_of_its_own_is_no_link_to_elsewhere(folder: Path, linked: str) -> None:
+    (folder / CHECKSUMS).unlink()
+    (folder / linked).rename(folder.parent / "elsewhere")
+    (folder / linked).symlink_to(folder.parent / "elsewhere")
+    with pytest.raises(PolysenseError, match=f"{PROCESSOR_FILE}: .* is no tower of its own for 'image'"):
+        PolysenseProcessor.from_pretrained(folder)
+    (folder / linked).unlink()
+    (folder.parent / "elsewhere").rename(folder / "inside")
+    (folder / linked).symlink_to("inside" if linked == "towers" else "../inside")
+    PolysenseProcessor.from_pretrained(folder)
+
+
+def of_tower(**values: Any) -> dict[str, Any]:
+    tower = {"spec": "image", "fingerprint": "", "reading": {}, **values}
+    return {"max_length": 8, "towers": {"image": tower}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        pytest.param("[" * 200_000, "no readable", id="deep"),
+        ('{"max_length": 1e999, "towers": {}}', "max_length is inf"),
+        ({"max_length": -1, "towers": {}}, "max_length is -1"),
+        ({"max_length": 10**30, "towers": {}}, "max_length is 10"),
+        (of_tower(spec=5), "no readable"),
+        (of_tower(spec="pictures:a\0b"), "names nothing"),
+        (of_tower(spec="pictures:a\ud800b"), "no readable"),
+        (of_tower(fingerprint=["x"]), "no readable"),
+        (of_tower(spec="a" * 5000), "no such folder"),
+        pytest.param(of_tower(spec="bf16:" * 5000 + "image"), "write bf16: once", id="bf16"),
+    ],
+)
+def test_settings_that_cannot_be(settings: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (tmp_path / PROCESSOR_FILE).write_text(settings if isinstance(settings, str) else json.dumps(settings))
+    with pytest.raises(PolysenseError, match=reason) as caught:
+        PolysenseProcessor.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["no/such", "x" * 5000, "a\0b"])

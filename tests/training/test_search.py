@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,24 @@ def test_a_search_that_stops_goes_on_with_the_trials_it_would_have_had(run, made
     assert told(again) == told(whole) and again.settings == whole.settings
     assert run(8, folder="stopped").trials == again.trials and len(calls) == 10
     assert len(run(9, folder="stopped").trials) == 9 and len(calls) == 11
+
+
+def test_a_lock_that_a_killed_search_left_holds_nobody_up(run, made_up, tmp_path, monkeypatch):
+    """Optuna's own, in a folder whose path is relative: from there its link would lead nowhere."""
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / f"{module.JOURNAL}.lock").symlink_to(Path("search") / module.JOURNAL)
+    monkeypatch.chdir(tmp_path)
+    values: list[float] = []
+
+    def work() -> None:
+        with module._study(Path("search"), "name") as study:
+            study.tell(study.ask(), 0.5)
+            values.extend(trial.value for trial in study.trials)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert values == [0.5]
 
 
 def test_what_is_given_is_not_searched(run, made_up):

@@ -138,7 +138,10 @@ def test_a_saved_processor_reads_the_same(tmp_path):
         assert loaded.anchor(text, regions.tags, LEXICON) == processor.anchor(text, regions.tags, LEXICON)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"width": 3}', "null", '{"region_width": 8, "other": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"width": 3}', "null", '{"region_width": 8, "other": 1}', pytest.param("[" * 200_000, id="deep")],
+)
 def test_a_broken_processor_file_is_said(tmp_path, content):
     (tmp_path / PROCESSOR_FILE).write_text(content)
     with pytest.raises(PolysenseError, match=f"{PROCESSOR_FILE}: cannot be read"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from polysense.alignment.align import REPORT_FILE, SPACE_FILE, load_items
 from polysense.alignment.kinds import kind_of
 from polysense.alignment.space import FeatureSpace, part_tensors
 from polysense.errors import PolysenseError
+from polysense.folder import read_json
 from polysense.towers.aligned import AlignedTower
 from polysense.towers.packing import PackedTokens
 from polysense.towers.registry import SHIPPED
@@ -63,7 +63,7 @@ def zero_shot(tower: str, source: str, *, progress: bool = True) -> dict[str, An
 
 def _modality(folder: Path) -> str:
     try:
-        return str(json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))["modality"])
+        return str(read_json(folder / REPORT_FILE)["modality"])
     except (OSError, ValueError, KeyError, TypeError):
         raise PolysenseError(
             f"{folder}: no tower of polysense align (there is no {REPORT_FILE} that names its modality)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from polysense.cli.training import merge, train
 from polysense.cli.vision_language import vl_app
 from polysense.cli.vl_compare import compare as vl_compare
 from polysense.errors import PolysenseError
+from polysense.pages.wording import VisibleRecord, visible
 from polysense.version import __version__
 
 app = typer.Typer(
@@ -73,10 +75,11 @@ _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name_
 
 def main() -> None:
     """Run a command; an error meant for the user is one line, and exit status 2, or 130 after Ctrl-C."""
+    logging.setLogRecordFactory(VisibleRecord)
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (Interrupted, typer.Abort) as stop:
-        sys.stderr.write(f"\npolysense: interrupted{f': {stop}' if str(stop) else ''}\n")
+        sys.stderr.write(visible(f"\npolysense: interrupted{f': {stop}' if str(stop) else ''}\n"))
         sys.exit(130)
     except _UsageError as error:
         _fail(error.format_message())
@@ -89,5 +92,5 @@ def main() -> None:
 def _fail(message: str) -> None:
     if not message:  # no arguments: the help has been shown
         sys.exit(2)
-    sys.stderr.write(f"polysense: error: {' '.join(message.split())}\n")
+    sys.stderr.write(visible(f"polysense: error: {' '.join(message.split())}\n"))
     sys.exit(2)

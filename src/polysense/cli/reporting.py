@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from polysense.pages.wording import visible
 
 
 def command() -> str:
@@ -26,6 +29,14 @@ GOES_ON = "what is finished is kept, and the same command goes on"
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """Ctrl-C; what became of the work."""
+
+
+class Screen(Console):
+    """A console on which texts are shown and never obeyed, whoever wrote them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text of a table or a line comes by here."""
+        return super().render_str(visible(text), **options)
 
 
 def report(
@@ -55,7 +66,7 @@ def report(
         typer.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())
     else:
         # A pipe has no width of its own; 80 columns would cut the tables.
-        show(result, Console(width=None if sys.stdout.isatty() else 120))
+        show(result, Screen(width=None if sys.stdout.isatty() else 120))
 
 
 def score_table(console: Console, title: str, results: dict[str, Any]) -> None:

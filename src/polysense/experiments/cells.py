@@ -23,7 +23,7 @@ import polysense
 from polysense.durable import lock_of
 from polysense.errors import PolysenseError
 from polysense.experiments.machine import machine
-from polysense.folder import write_whole
+from polysense.folder import read_json, write_whole
 from polysense.training.train import versions
 
 MADE = "made"
@@ -81,7 +81,7 @@ def read_cell(file: Path, accept_older: bool = False, fields: Mapping[str, Any] 
         PolysenseError: the file is no such cell.
     """
     try:
-        cell = json.loads(file.read_text())
+        cell = read_json(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

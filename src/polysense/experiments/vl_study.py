@@ -6,7 +6,6 @@ same study, each on what no other has begun.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from polysense.errors import PolysenseError
 from polysense.experiments.cells import finished, write_cell
 from polysense.experiments.vl_backbone import open_backbone
 from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest, method_identity
-from polysense.folder import RESULTS_FILE, check_files
+from polysense.folder import RESULTS_FILE, check_files, read_json
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
@@ -301,7 +300,7 @@ class Study:
         """The results of a finished pre-training; PolysenseError where they are damaged."""
         folder = self._folder(recipe, share, seed)
         check_files(folder, lambda name: name == RESULTS_FILE)
-        return dict(json.loads((folder / RESULTS_FILE).read_text()))
+        return dict(read_json(folder / RESULTS_FILE))
 
     def _folder(self, recipe: str, share: float, seed: int) -> Path:
         return self.cells / f"pretrained-{recipe}-{share:g}-{seed}-{self._pretraining_key}"

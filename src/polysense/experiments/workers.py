@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 from polysense.errors import PolysenseError
+from polysense.pages.wording import VisibleRecord, visible
 
 WAIT_SECONDS = 2.0
 """Between two looks at cells that another process computes."""
@@ -74,7 +76,7 @@ def complete(
             return
         if told.state == "failed":
             failed[told.place] = told.message
-            bar.write(f"{jobs[told.place].name} failed: {told.message}", file=sys.stderr)
+            bar.write(visible(f"{jobs[told.place].name} failed: {told.message}"), file=sys.stderr)
         else:
             failed.pop(told.place, None)  # another worker had better luck
         if told.place not in done:
@@ -151,6 +153,7 @@ def _worker(jobs: Sequence[Job], threads: int, pipe: Connection) -> None:
     """The life of a process: its share of the cores, the jobs, and an end that the parent decides on an interrupt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr  # standard output is for results
+    logging.setLogRecordFactory(VisibleRecord)
     torch.set_num_threads(threads)
 
     def tell(told: _Told) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers.utils import cached_file
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import read_json
 from polysense.loading import hub_errors, load_weights, open_auto, warn_of_random
 from polysense.towers.encoder import is_causal
 
@@ -130,7 +130,7 @@ def pooling_of(path: str, model: PreTrainedModel) -> str:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    if settings and json.loads(Path(settings).read_text()).get("pooling_mode_mean_tokens"):
+    if settings and read_json(Path(settings)).get("pooling_mode_mean_tokens"):
         return "mean"
     if model.config.is_encoder_decoder:
         return "first" if model.config.model_type in _FIRST_TOKEN else "mean"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -16,7 +18,7 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from polysense.cache import Store
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, forget_checksums
+from polysense.folder import check_files, forget_checksums, leads_out, read_json
 from polysense.loading import hub_errors, open_auto
 from polysense.modality import MODALITIES
 from polysense.models.graph_inputs import graph_inputs, text_mentions
@@ -201,9 +203,12 @@ class PolysenseProcessor:
         folder = Path(source)
         check_files(folder, is_of_processor)
         try:
-            settings = json.loads((folder / PROCESSOR_FILE).read_text())
-            max_length, parser = int(settings["max_length"]), settings.get("scene_graphs")
-            towers = {m: (s["spec"], s["fingerprint"], Reading(**s["reading"])) for m, s in settings["towers"].items()}
+            settings = read_json(folder / PROCESSOR_FILE)
+            max_length, parser = _length(settings["max_length"]), settings.get("scene_graphs")
+            towers = {
+                m: (_name(s["spec"]), _name(s["fingerprint"]), Reading(**s["reading"]))
+                for m, s in settings["towers"].items()
+            }
             own = {m for m, s in settings["towers"].items() if s.get("own")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PolysenseError(
@@ -222,7 +227,8 @@ class PolysenseProcessor:
         for modality, (spec, fingerprint, reading) in towers.items():
             if modality in own:
                 place = (Path(TOWERS) / modality).as_posix()
-                if modality not in MODALITIES or spec not in [f"{kind}{place}" for kind in KINDS]:
+                known = modality in MODALITIES and spec in [f"{kind}{place}" for kind in KINDS]
+                if not known or leads_out(folder, place):
                     raise PolysenseError(
                         f"{folder / PROCESSOR_FILE}: {spec!r} is no tower of its own for {modality!r}; copy the whole "
                         "folder again"
@@ -238,6 +244,20 @@ class PolysenseProcessor:
         with hub_errors("model", str(folder)):
             tokenizer = open_auto(AutoTokenizer, folder)
         return cls(tokenizer, extractors, max_length, graphs, own)
+
+
+def _length(value: int) -> int:
+    """A number of tokens that tokenizers can count to, as it is saved."""
+    if not 0 < value <= sys.maxsize:
+        raise ValueError(f"max_length is {value}")
+    return int(value)
+
+
+def _name(value: str) -> str:
+    """A saved text that may name a file."""
+    if b"\0" in os.fsencode(value):
+        raise ValueError(f"{value[:40]!r} names nothing")
+    return value
 
 
 def token_places(encoding: Encoding) -> NDArray[np.int32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from polysense.text import clean
 
 CONTEXT = 120
@@ -20,6 +22,13 @@ def visible(text: str) -> str:
     A terminal would obey the ones, and no file can hold the others.
     """
     return clean(text).translate(_VISIBLE)
+
+
+class VisibleRecord(logging.LogRecord):
+    """What is logged, as a terminal can show it: the record factory of a program that logs to one."""
+
+    def getMessage(self) -> str:  # noqa: N802 - the library's name
+        return visible(super().getMessage())
 
 
 def shortened(text: str, longest: int) -> str:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from polysense.durable import PARTIAL, whole_file
 from polysense.errors import PolysenseError
+from polysense.folder import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class TableFolder:
             PolysenseError: it is whole, and describes another table.
         """
         try:
-            found = json.loads(self.table.read_text(encoding="utf-8"))
+            found = read_json(self.table)
             table = found.pop("table")
             whole = table == _digest(found)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ They play the role of CLIP's text tower where no hub is reachable. `polysense al
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.folder import check_files
+from polysense.folder import check_files, leads_out, read_json
 from polysense.loading import hub_errors
 from polysense.towers.memory import Memory
 from polysense.towers.packed_encoder import PackedEncoder, load_encoder, usable_length
@@ -42,12 +43,20 @@ class AlignedConfig:
         width: D, of the features of the modality.
         rank: of the adapters.
         entries: of the memory.
+
+    Raises:
+        ValueError: one is of another type, below 0, or more than torch can count to.
     """
 
     trunk: str = EMBEDDED
     width: int = 128
     rank: int = 32
     entries: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.width, self.rank, self.entries)
+        if not isinstance(self.trunk, str) or not all(isinstance(n, int) and 0 <= n <= sys.maxsize for n in sizes):
+            raise ValueError("trunk is a text, and width, rank and entries are whole numbers")
 
 
 class Adapter(nn.Module):
@@ -156,17 +165,21 @@ class AlignedTower(Tower):
         """
         check_files(folder, _is_read)
         try:
-            config = AlignedConfig(**json.loads((folder / CONFIG_FILE).read_text()))
+            config = AlignedConfig(**read_json(folder / CONFIG_FILE))
             weights = load_file(folder / WEIGHTS_FILE)
         except Exception as error:
             raise PolysenseError(f"{folder} is no readable aligned tower: {error}") from error
-        source = str(folder / OWN_TRUNK) if config.trunk == OWN_TRUNK else config.trunk
+        source = config.trunk
+        if source == OWN_TRUNK:
+            if leads_out(folder, OWN_TRUNK):
+                raise PolysenseError(f"{folder / OWN_TRUNK} leads out of its folder: copy the whole tower again")
+            source = str(folder / OWN_TRUNK)
         with hub_errors(f"trunk of the tower {spec}:", source):
             trunk, tokenizer = load_encoder(source), load_tokenizer(source)
         d = trunk.config.hidden_size
-        memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
-        head = AlignedHead(d, config.width, config.rank, memory)
         try:
+            memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
+            head = AlignedHead(d, config.width, config.rank, memory)
             head.load_state_dict(weights)
         except RuntimeError as error:
             reason = " ".join(str(error).split())

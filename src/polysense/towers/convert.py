@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_free, whole_folder
+from polysense.folder import check_free, read_json, whole_folder
 from polysense.towers.checkpoints import read_checkpoint
 from polysense.towers.clip_tokenizer import VOCABULARY, clip_tokenizer
 
@@ -76,6 +75,6 @@ def convert(
 
 def _is_converted(folder: Path) -> bool:
     try:
-        return TOWER_FIELD in json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+        return TOWER_FIELD in read_json(folder / MODEL_CONFIG)
     except (ValueError, TypeError):
         return False

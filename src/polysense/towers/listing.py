@@ -14,6 +14,7 @@ from transformers import AutoConfig
 
 from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
+from polysense.folder import read_json
 from polysense.loading import hub_answers, hub_errors, open_auto
 from polysense.towers.aligned import CONFIG_FILE
 from polysense.towers.convert import TOWER_FIELD
@@ -96,7 +97,7 @@ def tower_list(folders: Sequence[Path] = ()) -> dict[str, Any]:
 def _packaged(hub: bool) -> Iterator[ListedTower]:
     """What needs nothing but PyPI's packages."""
     try:
-        trunk = json.loads((Path(resolve_model(EMBEDDED)) / "config.json").read_text())["hidden_size"]
+        trunk = read_json(Path(resolve_model(EMBEDDED)) / "config.json")["hidden_size"]
         here, installed = True, "installed"
     except PolysenseError as error:
         trunk, here, installed = None, False, str(error)
@@ -140,9 +141,9 @@ def _folder(folder: Path) -> ListedTower:
     name = str(folder)
     try:
         if (folder / CONFIG_FILE).is_file():
-            width = int(json.loads((folder / CONFIG_FILE).read_text())["width"])
+            width = int(read_json(folder / CONFIG_FILE)["width"])
             return ListedTower(name, "aligned", None, None, width, "polysense align", None, True, "a folder")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise PolysenseError(f"{folder / CONFIG_FILE} cannot be read: {type(error).__name__}: {error}") from error
     if not (folder / "config.json").is_file():
         raise PolysenseError(f"{folder}: no folder of a tower: it has neither {CONFIG_FILE} nor config.json")

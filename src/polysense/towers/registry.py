@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -98,6 +99,8 @@ def open_tower(spec: str) -> Tower:
     if colon and kind == "train":
         raise PolysenseError(f"tower {spec}: only polysense train and compare train a tower; give {source} itself")
     if colon and kind == "bf16":
+        if source.startswith("bf16:"):
+            raise PolysenseError("tower bf16:bf16:...: write bf16: once")
         return _halved(open_tower(source))
     if colon and kind == "encoder":
         source = _located(source)
@@ -107,9 +110,10 @@ def open_tower(spec: str) -> Tower:
         return _contrastive(source, f"raw:{source}", projected=False)
     spec = _located(spec)
     folder = Path(spec)
-    if (folder / CONFIG_FILE).exists():
+    # Unlike `Path.exists`, False for a name that no folder can have.
+    if os.path.exists(folder / CONFIG_FILE):
         return AlignedTower.load(folder, spec)
-    if folder.exists() and not (folder / "config.json").exists():
+    if os.path.exists(folder) and not os.path.exists(folder / "config.json"):
         raise PolysenseError(
             f"tower {spec}: the folder has neither {CONFIG_FILE} nor a model's config.json; "
             "give the folder of a tower or of a model"
@@ -148,7 +152,7 @@ def _located(source: str) -> str:
         PolysenseError: it is a checkpoint in a format of its own, or another file.
     """
     path = Path(source)
-    if not source or not path.exists():
+    if not source or not os.path.exists(path):
         return source
     files = [path] if path.is_file() else list(path.iterdir())
     is_model = any(file.name in ("config.json", CONFIG_FILE) for file in files)
@@ -180,7 +184,7 @@ def _contrastive(source: str, spec: str, projected: bool = True) -> Tower:
 
 
 def _halved(tower: Tower) -> Tower:
-    if isinstance(tower, AlignedTower | NoiseTower) or tower.spec.startswith("bf16:"):
+    if isinstance(tower, AlignedTower | NoiseTower):
         raise PolysenseError(f"tower bf16:{tower.spec}: only encoders and models of a hub can be had in bfloat16")
     tower.spec = f"bf16:{tower.spec}"
     return tower.to(torch.bfloat16)

@@ -12,7 +12,7 @@ from typing import Any
 from transformers.trainer_utils import get_last_checkpoint
 
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, check_files, only_writer, whole_folder, working_folder, write_json
+from polysense.folder import RESULTS_FILE, check_files, only_writer, read_json, whole_folder, working_folder, write_json
 from polysense.processes import is_main
 from polysense.training.trackers import clear_logs
 
@@ -77,7 +77,7 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     if newest is None:
         raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
     try:
-        before = {"processes": 1, **json.loads((partial / RUN_FILE).read_text())}
+        before = {"processes": 1, **read_json(partial / RUN_FILE)}
     except FileNotFoundError:
         before = {}
     except (OSError, ValueError, TypeError):

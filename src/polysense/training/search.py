@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from filelock import FileLock
@@ -200,8 +200,10 @@ def _study(folder: Path, name: str) -> Iterator[Any]:
         raise PolysenseError("a search needs Optuna: pip install 'polysense[search]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{JOURNAL}.turn"):
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    turn = FileLock(folder / f"{JOURNAL}.turn")
+    with turn:
+        # Its lock as well: held already, it is only counted. Optuna's own outlives a program that is killed.
+        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL), cast("Any", turn)))
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):  # its program was stopped
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformers.utils import SAFE_WEIGHTS_NAME, logging
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from polysense.errors import PolysenseError
 from polysense.folder import check_free, file_digest
-from polysense.loading import hub_errors
+from polysense.loading import hub_errors, no_report
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
 from polysense.processes import processes
 from polysense.training.runs import finish_run, run_folder
@@ -323,14 +323,9 @@ def load_trained(folder: str | Path) -> tuple[Any, CmalProcessor, Task[Any]]:
 
 def _load(kind: type[CmalPreTrainedModel], folder: str | Path, config: CmalConfig, needed: str = "") -> Any:
     """A model with a folder's weights, of which those that begin with `needed` must be there."""
-    verbosity = logging.get_verbosity()
     read: Any = kind.from_pretrained
-    try:
-        # Else transformers lists every weight of the heads that a start has and the task has not, or the other way.
-        logging.set_verbosity_error()
+    with no_report():  # of every weight of the heads that a start has and the task has not, or the other way
         model, info = read(str(folder), config=config, output_loading_info=True)
-    finally:
-        logging.set_verbosity(verbosity)
     missing = sorted(name for name in info["missing_keys"] if name.startswith(needed))
     if missing:
         raise PolysenseError(f"{folder}: its weights are not whole: {missing[0]} is missing; train it again")

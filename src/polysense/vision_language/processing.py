@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from transformers import AutoTokenizer
 
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, forget_checksums, write_json
+from polysense.folder import check_files, forget_checksums, read_json, write_json
 from polysense.loading import hub_errors, open_auto
 from polysense.models.saved_files import is_of_processor
 from polysense.text import clean
@@ -177,7 +176,7 @@ class CmalProcessor:
         file = Path(folder) / PROCESSOR_FILE
         check_files(Path(folder), is_of_processor)
         try:
-            settings = ProcessorSettings(**json.loads(file.read_text(encoding="utf-8")))
+            settings = ProcessorSettings(**read_json(file))
         except FileNotFoundError:
             raise PolysenseError(f"{folder}: no vision-language model (there is no {PROCESSOR_FILE} in it)") from None
         except (OSError, ValueError, TypeError) as error:

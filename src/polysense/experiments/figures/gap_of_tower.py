@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from polysense.alignment.space import FeatureSpace, part_tensors
 from polysense.cache import Store
 from polysense.errors import PolysenseError
 from polysense.experiments.figures.gap import Cloud, GapMap, gap_between
+from polysense.folder import read_json
 from polysense.prototypes.extractor import PrototypeExtractor
 from polysense.towers.aligned import AlignedTower
 from polysense.towers.packing import PackedTokens
@@ -105,7 +105,7 @@ def _before_scaling(tower: AlignedTower, features: Tensor) -> NDArray[np.float32
 
 def _modality(folder: Path) -> str:
     try:
-        return str(json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))["modality"])
+        return str(read_json(folder / REPORT_FILE)["modality"])
     except (OSError, ValueError, KeyError, TypeError):
         raise PolysenseError(
             f"{folder}: there is no {REPORT_FILE} that names its modality; align the tower anew"

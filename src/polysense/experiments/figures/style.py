@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -20,7 +19,7 @@ from polysense.durable import whole_file
 from polysense.errors import PolysenseError
 from polysense.experiments.demo_figure import PAINT
 from polysense.experiments.results import machine
-from polysense.folder import write_json
+from polysense.folder import read_json, write_json
 from polysense.training.train import versions
 
 SUFFIXES = (".png", ".svg")
@@ -129,7 +128,7 @@ def as_map(axes: Axes) -> None:
 
 def _is_of_a_figure(file: Path) -> bool:
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
+        held = read_json(file)
     except (OSError, ValueError):
         return False
     return isinstance(held, dict) and "figure" in held

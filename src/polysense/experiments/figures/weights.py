@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from polysense.errors import PolysenseError
 from polysense.experiments.figures.style import PALETTE, grid_shape, label
-from polysense.folder import RESULTS_FILE
+from polysense.folder import RESULTS_FILE, read_json
 from polysense.training.weights_figure import COLOURS, plot_weights, weight_paths
 
 _MADE_WITH = ("backbone", "method_choices", "towers", "scene_graphs", "train_rows")
@@ -91,7 +90,7 @@ def read_run(source: Path) -> RunWeights:
     """What a run's results.json, or the one in its folder, says of its modalities; errors as `read_runs`."""
     file = source / RESULTS_FILE if source.is_dir() else source
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
+        held = read_json(file)
         run = RunWeights(
             task=str(held["task"]),
             method=str(held["method"]),
@@ -110,7 +109,7 @@ def read_run(source: Path) -> RunWeights:
         raise PolysenseError(
             f"{file}: cannot be read ({error.strerror or error}); give a trained model's folder"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise PolysenseError(
             f"{file}: not the results of polysense train ({reason}); give a trained model's folder"

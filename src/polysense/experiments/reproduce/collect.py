@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from polysense.experiments.reproduce.assemble import assemble, of_column, probe_
 from polysense.experiments.reproduce.catalogue import Entry
 from polysense.experiments.reproduce.scales import PAPER_TOWERS
 from polysense.experiments.results import Row
+from polysense.folder import read_json
 
 _COMPUTED = ("mean", "std")
 """Of a row: made of its scores."""
@@ -92,7 +92,7 @@ def _read(file: Path) -> dict[str, Any] | None:
         PolysenseError: it is damaged.
     """
     try:
-        found = json.loads(file.read_text())
+        found = read_json(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
