@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files
+from polysense.weight_files import check_weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         PolysenseError: a weight has another shape in the files, or a file of a folder of ours is damaged.
     """
     check_files(Path(resolve_model(source)))
+    check_weight_files(Path(resolve_model(source)))
     verbosity = transformers_logging.get_verbosity()
     try:
         transformers_logging.set_verbosity_error()
