@@ -43,7 +43,7 @@ def bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, byte
         ("x.jsonl.gz", b'{"text": "a', read_table),
         ("x.json.gz", b'["a', read_json),
         ("x.jsonl", b'{"text": "a', lambda file: list(read_lines(file))),
-        ("x.tsv.gz", b"1\t64\t48\t1\tAAAA\tAA", open_regions),
+        ("bomb.tsv.gz", b"1\t64\t48\t1\tAAAA\tAA", open_regions),
     ],
 )
 def test_gzip_bombs(
@@ -60,7 +60,7 @@ def test_gzip_bombs(
     message = str(caught.value)
     assert message.startswith(f"{file}: ") and "\n" not in message
     assert "it unpacks to more than" in message and "over 100 times its size" in message
-    assert not list(cache_folder().rglob("x.tsv*"))
+    assert not list(cache_folder().rglob("bomb.tsv*"))
 
 
 def test_what_may_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

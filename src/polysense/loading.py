@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files
+from polysense.weight_files import check_weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
     """
     check_files(Path(resolve_model(source)))
     refuse_adapter(resolve_model(source))
+    check_weight_files(Path(resolve_model(source)))
     with no_report():
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(

@@ -27,6 +27,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from polysense.errors import PolysenseError
 from polysense.towers.torchscript import CodeError, is_torchscript, read_torchscript
+from polysense.weight_files import check_sum, check_weights
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 """Ends of the names of files that may be checkpoints, for the search in a folder."""
@@ -171,7 +172,9 @@ def read_checkpoint(source: Path, family: str | None = None) -> TextCheckpoint:
     parts = _check_keys(file, state, layout)
     config = _sizes(file, state, parts)
     with torch.device("meta"):
-        shapes = {name: value.shape for name, value in CLIPTextModelWithProjection(config).state_dict().items()}
+        empty = CLIPTextModelWithProjection(config).state_dict()
+    check_sum(file, empty.values())
+    shapes = {name: value.shape for name, value in empty.items()}
     weights: dict[str, Tensor] = {}
     for part in parts:
         tensor, (rows, *columns) = state[part.key], shapes[part.names[0]]
@@ -235,8 +238,11 @@ def _open(file: Path) -> Mapping[str, Tensor]:
             if is_zip and is_torchscript(file):
                 state = read_torchscript(file)
             else:
+                check_weights(file)
                 # Mapped into memory, what is not used is not read; only the zip format allows it.
                 state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)  # noqa: TID251
+    except PolysenseError:
+        raise
     except Exception as error:  # a damaged file can raise nearly anything
         if isinstance(error, CodeError) or "GLOBAL" in str(error):
             raise PolysenseError(

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from polysense.pickles import check_pickle
 from polysense.unpacking import most_unpacked, read_entry
 
 _CODE = "__torch__"
@@ -57,9 +58,10 @@ def read_torchscript(file: Path) -> dict[str, Tensor]:
         CodeError: it holds something other than modules, tensors and plain data.
     """
     with zipfile.ZipFile(file) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > most_unpacked(file.stat().st_size):
+        most = most_unpacked(file.stat().st_size)
+        if sum(entry.file_size for entry in archive.infolist()) > most:
             raise ValueError("it unpacks to far more than its size")
-        return dict(_tensors(_Unpickler(archive).load(), "", set()))
+        return dict(_tensors(_Unpickler(archive, most).load(), "", set()))
 
 
 class _Module:
@@ -87,11 +89,13 @@ def _tensors(module: _Module, prefix: str, seen: set[int]) -> Iterator[tuple[str
 class _Unpickler(pickle.Unpickler):
     """Makes modules, tensors and plain data, and refuses every other class and function."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, most: int) -> None:
         (place,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
         self._archive, self._root = archive, place.removesuffix("data.pkl")
         self._storages: dict[str, Tensor] = {}
-        super().__init__(io.BytesIO(self._read("data.pkl")), encoding="utf-8")
+        data = self._read("data.pkl")
+        check_pickle(data, most)
+        super().__init__(io.BytesIO(data), encoding="utf-8")
 
     def find_class(self, module: str, name: str, /) -> Any:
         if module.split(".")[0] == _CODE:

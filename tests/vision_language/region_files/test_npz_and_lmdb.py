@@ -221,3 +221,23 @@ def test_bad_databases(tmp_path: Path) -> None:
         open_regions(path)["2"]
     with pytest.raises(PolysenseError, match="not a list of texts"):
         open_regions(database(tmp_path / "numbers", {"__keys__": b"[1]"}, keys=False))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (b"[" * 100_000, "__keys__ is nested too deep"),
+        (b'["\\ud800"]', r"entry '\\ud800': damaged LMDB \(.*surrogates"),
+    ],
+)
+def test_odd_keys(tmp_path: Path, keys: bytes, message: str) -> None:
+    with pytest.raises(PolysenseError, match=message) as caught:
+        open_regions(database(tmp_path / "x", {"__keys__": keys}, keys=False))
+    assert str(caught.value).startswith(f"{tmp_path / 'x'}") and "\n" not in str(caught.value)
+
+
+def test_a_file_with_holes_that_says_it_has_terabytes(tmp_path: Path) -> None:
+    with (tmp_path / "1.npz").open("wb") as stream:
+        stream.truncate(2**42)
+    with pytest.raises(PolysenseError, match=r"1\.npz: over 1 GiB; one picture a file is expected"):
+        open_regions(tmp_path)

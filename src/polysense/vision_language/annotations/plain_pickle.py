@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from polysense.errors import PolysenseError
+from polysense.pickles import check_pickle
+from polysense.unpacking import most_unpacked
 
 _LARGEST = 2**30  # bytes; the largest published file of this kind has 70 MB
 
@@ -35,19 +37,20 @@ def read_pickle(file: Path | str) -> Any:
     except OSError as error:
         raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None
     try:
-        return unpickle(PlainUnpickler(io.BytesIO(data), encoding="utf-8"))
+        return unpickle(PlainUnpickler, data, "utf-8")
     except ValueError as error:
         raise PolysenseError(f"{file}: not a pickle of plain data ({error}); fetch it again or give JSON") from None
 
 
-def unpickle(unpickler: pickle.Unpickler) -> Any:
-    """What the unpickler reads.
+def unpickle(kind: type[PlainUnpickler], data: bytes, encoding: str) -> Any:
+    """What an unpickler of this kind makes of the bytes.
 
     Raises:
-        ValueError: whatever is wrong with the bytes; damaged ones raise nearly every kind of error.
+        ValueError: whatever is wrong with them; damaged ones raise nearly every kind of error.
     """
+    check_pickle(data, most_unpacked(len(data)))
     try:
-        return unpickler.load()
+        return kind(io.BytesIO(data), encoding=encoding).load()
     except (MemoryError, RecursionError):
         raise ValueError("its sizes make no sense") from None
     except Exception as error:

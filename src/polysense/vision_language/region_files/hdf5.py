@@ -8,12 +8,16 @@ width and height, tags (total,) = rows of tag_names or -1, and scores (total,).
 
 from __future__ import annotations
 
+import math
+import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5z
 from numpy.typing import NDArray
 
 from polysense.errors import PolysenseError
@@ -32,6 +36,11 @@ from polysense.vision_language.regions import Regions
 
 _FEATURES, _BOXES, _ROWS, _SHARES = "image_features", "image_bb", "pos_boxes", "spatial_features"
 _BY_REGION = (_FEATURES, _BOXES, _SHARES, "tags", "scores")
+_TEXTS = ("image_ids", "tag_names")
+_AT_ONCE = 16  # texts of any length: each may be as long as the file
+_PACKERS = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}  # LZF makes at most 88 bytes of one
+_FILTERS = {*_PACKERS, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+_MOST_OF_DEFLATE = 1032  # bytes that one may become
 
 
 class Hdf5Regions(RegionFile):
@@ -64,8 +73,8 @@ class Hdf5Regions(RegionFile):
             self._ranges = _ranges(path, file, rows)
             self._image_size = file["image_size"][()] if "image_size" in file else None
             self._columns()
-            self._tag_names = [str(name) for name in file["tag_names"].asstr()] if "tag_names" in file else []
-        except (OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self._tag_names = _texts(path, file["tag_names"]) if "tag_names" in file else []
+        except (OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError, zlib.error) as error:
             raise PolysenseError(f"{path}: damaged HDF5 ({_line(error)}); fetch or write the file again") from None
         if self._image_size is not None and (
             self._image_size.ndim != 2 or self._image_size.shape[1] != 2 or len(self._image_size) <= max(rows.values())
@@ -144,19 +153,76 @@ def _open(path: Path) -> Any:
 
 def _check_storage(path: Path, file: Any) -> None:
     """HDF5 can point at any file of the machine, and say of a few bytes that they are terabytes."""
-    held = 0
-    for name in (*_BY_REGION, _ROWS, "image_ids", "image_size", "tag_names"):
+    held = chunk = 0
+    most = most_unpacked(path.stat().st_size)
+    for name in (*_BY_REGION, _ROWS, "image_size", *_TEXTS):
         part = file.get(name)
         if not isinstance(part, h5py.Dataset):
             continue
         if part.external or part.is_virtual or part.file.filename != file.filename:
             raise PolysenseError(f"{path}: {name} lies in another file, which is not read; write all into one file")
+        if part.dtype.hasobject and name not in _TEXTS:
+            raise PolysenseError(f"{path}: {name} holds values of any length, not numbers; write the file again")
+        filters = _filters(part)
+        if not _FILTERS.issuperset(filters) or sum(code in _PACKERS for code in filters) > 1:
+            raise PolysenseError(f"{path}: {name} is packed in a way that is not read; write it with gzip or unpacked")
         held += part.nbytes
-    if held > most_unpacked(size := path.stat().st_size):
-        raise PolysenseError(
-            f"{path}: {size / 2**20:.3g} MiB that unpack to {held / 2**30:.3g} GiB, over {TIMES} times as much, as no "
-            "features do; fetch or write the file again"
-        )
+        chunk = max(chunk, _largest_chunk(part, most))  # one at a time is unpacked
+    if held + chunk > most:
+        raise _too_large(path, held + chunk)
+
+
+def _too_large(path: Path, held: int) -> PolysenseError:
+    return PolysenseError(
+        f"{path}: {path.stat().st_size / 2**20:.3g} MiB that unpack to {held / 2**30:.3g} GiB, over {TIMES} times as "
+        "much, as no features do; fetch or write the file again"
+    )
+
+
+def _filters(part: Any) -> list[int]:
+    settings = part.id.get_create_plist()
+    return [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
+
+
+def _largest_chunk(part: Any, most: int) -> int:
+    """Bytes of the largest chunk, as its shape says or as it unpacks; from `most` on, no more are counted."""
+    if part.chunks is None:
+        return 0
+    filters = _filters(part)
+    largest = math.prod(part.chunks) * part.dtype.itemsize
+    if h5z.FILTER_DEFLATE in filters:
+        # HDF5 unpacks all that is there, whatever the shape. Most chunks are too small to be looked into.
+        mask = 1 << filters.index(h5z.FILTER_DEFLATE)
+        large: list[Any] = []
+        part.id.chunk_iter(lambda chunk: large.append(chunk) if chunk.size * _MOST_OF_DEFLATE > most else None)
+        for chunk in large:
+            if not chunk.filter_mask & mask:
+                largest = max(largest, _inflated(part.id.read_direct_chunk(chunk.chunk_offset)[1], most))
+    return largest
+
+
+def _inflated(packed: bytes, most: int) -> int:
+    unpacking = zlib.decompressobj()
+    count = 0
+    while packed and not unpacking.eof and count <= most:
+        count += len(unpacking.decompress(packed, 2**20))
+        packed = unpacking.unconsumed_tail
+    return count
+
+
+def _texts(path: Path, part: Any) -> list[str]:
+    """The texts of a dataset; of those of any length, all may be the same one in the file."""
+    if part.ndim != 1:
+        raise ValueError(f"texts of shape {part.shape}")
+    at_once = len(part) if h5py.check_string_dtype(part.dtype).length else _AT_ONCE
+    texts: list[str] = []
+    held = 0
+    for begin in range(0, len(part), at_once):
+        texts += part.asstr()[begin : begin + at_once].tolist()
+        held += sum(map(sys.getsizeof, texts[begin:]))
+        if held > most_unpacked(path.stat().st_size):
+            raise _too_large(path, held)
+    return texts
 
 
 def _check_layout(path: Path, file: Any) -> Any:
@@ -187,7 +253,7 @@ def _rows(path: Path, file: Any, ids_file: Path | str | None) -> dict[str, int]:
         source = str(ids_file)
     elif "image_ids" in file:
         ids = file["image_ids"]
-        names = ids[()].tolist() if ids.dtype.kind in "iu" else ids.asstr()[()].tolist()
+        names = ids[()].tolist() if ids.dtype.kind in "iu" else _texts(path, ids)
         rows = {str(name): row for row, name in enumerate(names)}
         source = f"{path}, image_ids"
         if len(rows) < len(names):

@@ -43,7 +43,11 @@ class LmdbRegions(RegionFile):
         self._environment: PerProcess[Any] = PerProcess(_open, path)
         entries = by_picture(path, ((key, key) for key in self._keys(path)))
         first = next(iter(entries.values()))
-        super().__init__(path, entries, width_of(self._value(first), f"{path}, entry {first!r}"))
+        try:
+            value = self._value(first)
+        except PolysenseError as error:
+            raise PolysenseError(f"{path}, entry {first!r}: {error}") from None
+        super().__init__(path, entries, width_of(value, f"{path}, entry {first!r}"))
 
     def _keys(self, path: Path) -> Iterator[str]:
         try:
@@ -57,6 +61,8 @@ class LmdbRegions(RegionFile):
                 else:
                     for key in transaction.cursor().iternext(values=False):
                         yield key.decode()
+        except RecursionError:
+            raise PolysenseError(f"{path}: __keys__ is nested too deep; build the database again") from None
         except (lmdb.Error, ValueError) as error:
             raise PolysenseError(f"{path}: damaged LMDB ({error}); fetch or build it again") from None
 
@@ -64,7 +70,7 @@ class LmdbRegions(RegionFile):
         try:
             with self._environment.get().begin() as transaction:
                 value = transaction.get(key.encode())
-        except lmdb.Error as error:
+        except (lmdb.Error, UnicodeEncodeError) as error:  # JSON can hold halves of characters
             raise PolysenseError(f"damaged LMDB ({error}); fetch or build it again") from None
         if value is None:
             raise PolysenseError(f"{key!r} is in __keys__ but not in the database; build it again")

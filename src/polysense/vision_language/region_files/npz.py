@@ -26,7 +26,7 @@ from polysense.vision_language.region_files.pickled_info import read_info
 from polysense.vision_language.region_files.source import RegionFile, Sizes, by_picture, finite, make_regions, size_of
 from polysense.vision_language.regions import Regions
 
-_LARGEST = 2**30  # bytes of one picture, unpacked
+_LARGEST = 2**30  # bytes of one picture, packed or unpacked
 # What zipfile raises of damaged files; a wrong byte may ask for another version or compression.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -138,6 +138,8 @@ class _Arrays:
     def __init__(self, source: Path | IO[bytes]) -> None:
         # Read whole: a picture's file is small, and no handle stays open.
         try:
+            if isinstance(source, Path) and source.stat().st_size > _LARGEST:
+                raise PolysenseError("over 1 GiB; one picture a file is expected")
             data = source.read_bytes() if isinstance(source, Path) else source.read()
         except OSError as error:
             raise PolysenseError(f"cannot be read ({error.strerror or error}); check the file and its rights") from None

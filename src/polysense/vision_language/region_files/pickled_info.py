@@ -85,7 +85,7 @@ def read_info(member: bytes) -> dict[str, Any]:
         # The header says no more than that it is one object; its length is 2 bytes long, from version 2 on 4.
         major, _ = np.lib.format.read_magic(stream)
         stream.seek(int.from_bytes(stream.read(2 if major == 1 else 4), "little"), io.SEEK_CUR)
-        outer = unpickle(_InfoUnpickler(stream, encoding="latin1"))
+        outer = unpickle(_InfoUnpickler, stream.read(), "latin1")
         info = outer.value() if isinstance(outer, _Array) else outer
         return {str(name): value.value() if isinstance(value, _Array) else value for name, value in info.items()}
     except (ValueError, TypeError, AttributeError, IndexError) as error:

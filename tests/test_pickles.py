@@ -1,0 +1,107 @@
+"""Pickles that would fill the memory or end the process are told from their instructions, before they are read."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import tracemalloc
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polysense.errors import PolysenseError
+from polysense.pickles import UnpackingError, check_pickle
+from polysense.vision_language.annotations.plain_pickle import read_pickle
+from polysense.vision_language.region_files.pickled_info import read_info
+
+FREE = 2**30
+START = b"\x80\x02"
+DEEP = START + b"})" + b"\x85" * 20_000 + b"Ns."  # a dictionary with a key of tuples in tuples
+WIDE = START + b"})" + b"2\x86" * 40 + b"Ns."  # each has the last one twice: 2^40 of them
+MEMO = START + b"Nr" + struct.pack("<I", 2**23) + b"."
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (MEMO, "it numbers a value 8388608, and has not as many"),
+        (b"Np8388608\n.", "it numbers a value 8388608, and has not as many"),
+        (b"Np-1\n.", "it numbers a value -1"),
+        (DEEP, "it nests deeper than 500"),
+        (WIDE, "it nests deeper than 500"),
+        (START + b"]" * 1000 + b"a" * 999 + b".", "it nests deeper than 500"),
+        (b"\x80\x04" + b"\x8f" * 2_000_000 + b".", "it would take .* GiB of memory or more"),
+    ],
+)
+def test_what_would_fill_the_memory_or_end_the_process(data: bytes, reason: str) -> None:
+    with pytest.raises(UnpackingError, match=reason):
+        check_pickle(data, FREE // 4)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        START,
+        START + b"N",
+        START + b"s.",
+        START + b"h\x00.",
+        START + b"\x85.",
+        START + b"e.",
+        b"Va",
+        b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"a.",
+        b"\x80\x05\x96" + struct.pack("<Q", 2**29) + b"a.",
+        b"\x80\x02X" + struct.pack("<I", 2**31 - 1) + b"a.",
+    ],
+)
+def test_damaged_pickles(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="cut short or damaged"):
+            check_pickle(data, FREE)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+TUPLE = (1, 2.5)
+VALUES: list[Any] = [
+    None,
+    [True, False, 3, -70_000, 2**40, -(2**200), 2.5, "a", "é\nb" * 200, b"a", b"\n" * 300, bytearray(b"a\n")],
+    {"a": [{"b": (1, (2, (3, 4)))}], 5: {6, 7}, "f": frozenset({TUPLE}), "shared": [TUPLE, TUPLE]},
+    [[i, str(i)] for i in range(3000)],
+    OrderedDict(a=1, b=OrderedDict(c=2)),
+    complex(1, 2),
+    len,
+]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("value", VALUES)
+def test_what_data_are_pickled_to(value: object, protocol: int) -> None:
+    data = pickle.dumps(value, protocol)
+    assert check_pickle(b"before" + data + b"behind", FREE, 6)[0] == 6 + len(data)
+
+
+def test_names() -> None:
+    assert check_pickle(pickle.dumps([len, OrderedDict], 2), FREE)[1] == {"__builtin__.len", "collections.OrderedDict"}
+
+
+def test_lists_filled_one_by_one_and_the_memo_read() -> None:
+    many = b"]" + b"]a" * 2000  # as protocol 0 writes them: none is deeper than another
+    assert check_pickle(START + many + b"q\x00h\x00\x86.", FREE)[0]
+
+
+@pytest.mark.parametrize("data", [MEMO, DEEP])
+def test_they_are_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "refs.p"
+    file.write_bytes(data)
+    with pytest.raises(PolysenseError, match=r"refs\.p: not a pickle of plain data \(it n") as caught:
+        read_pickle(file)
+    assert "\n" not in str(caught.value)
+    header = b"\x93NUMPY\x01\x00\x02\x00\n\n"
+    with pytest.raises(PolysenseError, match=r"info cannot be read \(it n"):
+        read_info(header + data)

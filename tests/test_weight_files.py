@@ -1,0 +1,182 @@
+"""Files of weights that would fill the memory are refused before torch reads them, in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fake_checkpoints as fake
+import support
+from polysense import unpacking
+from polysense.errors import PolysenseError
+from polysense.models.backbone import load_backbone
+from polysense.towers.checkpoints import read_checkpoint
+from polysense.weight_files import check_weights
+
+MEBIBYTE = 2**20
+BYTES = 300 * MEBIBYTE
+BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + BYTES.to_bytes(5, "little") + b"\x85R."
+OLD_BYTEARRAY = BYTEARRAY.replace(b"builtins", b"__builtin__")
+CLONED = b"\x80\x02ctorch._utils\n_rebuild_device_tensor_from_cpu_tensor\n)R."  # of a tensor with strides of 0
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 MiB, or 100 times a file's size, may be unpacked."""
+    monkeypatch.setattr(unpacking, "FREE", MEBIBYTE)
+
+
+def archive(file: Path, data: bytes, method: int = zipfile.ZIP_STORED, **more: bytes) -> Path:
+    with zipfile.ZipFile(file, "w", method) as target:
+        for name, content in {"data.pkl": data, "version": b"3\n", "byteorder": b"little", **more}.items():
+            target.writestr(f"a/{name}", content)
+    return file
+
+
+def old(file: Path, data: bytes) -> Path:
+    """The format of torch before 1.6, with another pickle in the place of the state dict."""
+    stream = io.BytesIO()
+    torch.save({}, stream, _use_new_zipfile_serialization=False)
+    whole, state = stream.getvalue(), pickle.dumps({}, 2)
+    assert whole.count(state) == 1
+    file.write_bytes(whole.replace(state, data))
+    return file
+
+
+@pytest.fixture
+def refused() -> Callable[[Path, str], None]:
+    def check(file: Path, reason: str) -> None:
+        tracemalloc.start()
+        try:
+            with pytest.raises(PolysenseError, match=reason) as caught:
+                read_checkpoint(file)
+            assert tracemalloc.get_traced_memory()[1] < 32 * MEBIBYTE
+        finally:
+            tracemalloc.stop()
+        assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)
+
+    return check
+
+
+@pytest.mark.parametrize("write", [archive, old])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (BYTEARRAY, "it asks for builtins.bytearray, which can fill the memory"),
+        (OLD_BYTEARRAY, "it asks for __builtin__.bytearray"),
+        (b"\x80\x02c_codecs\nencode\n.", "it asks for _codecs.encode"),
+        (CLONED, "it asks for torch._utils._rebuild_device_tensor_from_cpu_tensor"),
+        (b"\x80\x02})" + b"\x85" * 20_000 + b"Ns.", "it nests deeper than 500"),
+        (b"\x80\x02" + b"}" * 2**16 + b".", "it would take .* of memory or more"),
+    ],
+)
+def test_a_pickle_that_fills_the_memory(
+    tmp_path: Path, small: None, refused: Callable[[Path, str], None],
+    write: Callable[[Path, bytes], Path], data: bytes, reason: str,
+) -> None:  # fmt: skip
+    refused(write(tmp_path / "m.pt", data), reason)
+
+
+def test_an_archive_that_unpacks_to_far_more(tmp_path: Path, small: None, refused: Callable[[Path, str], None]) -> None:
+    file = archive(tmp_path / "m.pt", b"\x80\x02}." + bytes(64 * MEBIBYTE), zipfile.ZIP_DEFLATED)
+    refused(file, "it unpacks to 0.0625 GiB, as no model's do")
+    file = archive(tmp_path / "n.pt", b"\x80\x02}.", zipfile.ZIP_DEFLATED, version=bytes(64 * MEBIBYTE))
+    refused(file, "it unpacks to 0.0625 GiB")
+    file = archive(tmp_path / "o.pt", b"\x80\x02}." + bytes(MEBIBYTE // 8), zipfile.ZIP_DEFLATED)
+    refused(file, "its pickle unpacks to 0.125 MiB")
+
+
+def test_weights_that_share_their_numbers(tmp_path: Path, small: None, refused: Callable[[Path, str], None]) -> None:
+    text = fake.original_text(fake.Sizes(width=128, layers=120, feed_forward=512, context=12, vocabulary=50))
+    numbers = torch.zeros(512 * 128, dtype=torch.float16)
+    shared = {key: numbers[: value.numel()].view(value.shape) for key, value in text.items()}
+    torch.save(shared, tmp_path / "m.pt")
+    refused(tmp_path / "m.pt", r"its weights would take 0\.0\d+ GiB of memory")
+    torch.save({key: value.half() for key, value in text.items()}, tmp_path / "whole.pt")
+    assert read_checkpoint(tmp_path / "whole.pt").config.num_hidden_layers == 120
+
+
+def twice(whole: bytes) -> bytes:
+    """Two lists of the same entries: the end names the first, which lies before what it says to be its size."""
+    size, begin = struct.unpack("<II", whole[-10:-2])
+    return whole[:-22] + whole[begin : begin + size] + whole[-22:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        twice,
+        lambda whole: b"PK\x03\x04" + whole,
+        lambda whole: whole[:-2] + b"\x04\x00more",
+        lambda whole: whole[:-2] + b"\x04\x00",
+    ],
+)
+def test_an_archive_of_which_torch_could_read_another_list(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    file = archive(tmp_path / "m.pt", b"\x80\x02}.")
+    check_weights(file)
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(zipfile.BadZipFile, match="its list of entries is not in its place"):
+        check_weights(file)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as target:
+        target.writestr("a/data.pkl", BYTEARRAY)
+        target.writestr("a/Data.pkl", b"\x80\x02}.")
+    with pytest.raises(zipfile.BadZipFile, match="an entry is there twice"):
+        check_weights(tmp_path / "m.pt")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model whose weights are to be written."""
+    made = support.save_bert(tmp_path / "model")
+    (made / "model.safetensors").rename(tmp_path / "weights")
+    return made
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_of_a_folder_are_read_as_before(tmp_path: Path, folder: Path, zipped: bool) -> None:
+    weights = load_file(tmp_path / "weights")
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    load_backbone(str(folder))
+    (folder / "pytorch_model.bin").rename(folder / "first.bin")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "first.bin")}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    load_backbone(str(folder))
+    (tmp_path / "weights").rename(folder / "model.safetensors")
+    (folder / "pytorch_model.bin").write_text("version https://git-lfs.github.com/spec/v1")  # left where it was
+    load_backbone(str(folder))
+
+
+@pytest.mark.parametrize("index", [None, "pytorch_model.bin.index.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("write", [archive, old])
+def test_weights_of_a_folder_that_fill_the_memory(
+    folder: Path, index: str | None, write: Callable[[Path, bytes], Path]
+) -> None:
+    file = write(folder / ("odd.name" if index else "pytorch_model.bin"), BYTEARRAY)
+    if index:
+        (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": {"a": file.name}}))
+    with pytest.raises(PolysenseError, match=r"it asks for builtins\.bytearray, .*; get the model again") as caught:
+        load_backbone(str(folder))
+    assert str(caught.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_of_a_folder_of_one_number(tmp_path: Path, folder: Path, small: None, zipped: bool) -> None:
+    weights = load_file(tmp_path / "weights")
+    weights["embeddings.word_embeddings.weight"] = torch.ones(1).as_strided((2**34, 16), (0, 0))
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(PolysenseError, match=r"pytorch_model\.bin: its weights would take 1.02e\+03 GiB of memory"):
+        load_backbone(str(folder))
