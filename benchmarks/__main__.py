@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks import adapters, graph_attention, prototypes, scene_graphs, store, training_step
+from benchmarks import adapters, graph_attention, prototypes, scene_graphs, store, switches, training_step
 from benchmarks.timing import report
 
 MODULES = {
@@ -13,6 +13,7 @@ MODULES = {
     "scene_graphs": scene_graphs,
     "graph_attention": graph_attention,
     "adapters": adapters,
+    "switches": switches,
 }
 chosen = sys.argv[1:] or list(MODULES)
 report([row for name in chosen for row in MODULES[name].benchmarks()], Path("build/bench.json"))

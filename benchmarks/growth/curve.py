@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.timing import memory_kilobytes, seconds
+from benchmarks.timing import memory_kilobytes, release_memory, seconds
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ class Curve:
 def measure(size: int, work: Callable[[], object], calls: int = 5) -> Point:
     """Time and memory of some calls, after one that is not counted."""
     work()
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # else memory that was freed is used again, and counts for nothing
+    release_memory()
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
     before = memory_kilobytes("VmRSS")
     times = [seconds(work) for _ in range(calls)]

@@ -1,8 +1,9 @@
 """`python -m benchmarks.reliability.endurance`: whether memory, files and threads stay flat over long runs.
 
 A run trains for 10,000 steps, scored and kept as a checkpoint each 100, or predicts 10,000 new texts, 64 at a time;
-each in a process of its own, which a thread watches. Models are tiny, so that a run takes minutes; what leaks, leaks
-with them too. Prototypes and graphs of new texts are remembered up to a limit, which is set low enough to be met early.
+each in a process of its own, which looks at itself after each hundredth of the steps or texts. Models are tiny, so that
+a run takes minutes; what leaks, leaks with them too. Prototypes and graphs of new texts are remembered up to a limit,
+which is set low enough to be met early.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from benchmarks.made_up import sentences, write_bert, write_rows
-from benchmarks.timing import memory_kilobytes, print_rows
+from benchmarks.timing import memory_kilobytes, print_rows, release_memory
 from polysense.folder import write_json
 from polysense.prototypes import lookup
 from polysense.scene_graphs import extractor
@@ -35,53 +37,101 @@ COUNT = 10_000
 ROWS = 400
 BATCH = 4
 AT_ONCE = 64
-EVERY = 0.5
-"""Seconds between two looks, of which there must be `LEAST`."""
+LOOKS, LEAST = 100, 40
+"""Looks a run, and the fewest that tell something: ten a quarter."""
 
-LEAST = 8
 SHORTEST, LONGEST = 6, 12
 """Words a text."""
 
 REMEMBERED = 1 << 20
 """Bytes of prototypes, and of graphs."""
 
-FLAT = 0.05
-"""Memory in the last quarter of a run may be above that in its second by this share."""
+FLAT = 200
+"""Bytes a step or text that memory may grow by.
+
+A leak keeps an object or a tensor each time: a list of a few numbers alone takes 100 to 200 bytes, a text's tokens or
+prototypes thousands. Over half of 10,000 steps this is 1 MB, and the memory of a run that keeps nothing moves by less.
+"""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Look:
+    """What a process has.
+
+    Attributes:
+        done: steps or texts until now.
+        seconds: since the first of them.
+        kilobytes: of its own memory, files apart that are mapped.
+        files, threads: that are open, and that run.
+    """
+
+    done: int
+    seconds: float
+    kilobytes: int
+    files: int
+    threads: int
+
+
 class Watch:
-    """What a thread sees of the process: (seconds, own megabytes, open files, threads), again and again."""
+    """Looks at this process after each hundredth of its work.
 
-    seen: list[tuple[float, float, int, int]] = field(default_factory=list)
+    Args:
+        count: steps or texts in all.
+    """
 
-    @contextmanager
-    def over(self) -> Iterator[None]:
-        """Look while something runs."""
-        ended, began = threading.Event(), time.perf_counter()
+    def __init__(self, count: int) -> None:
+        self.seen: list[Look] = []
+        self._every = max(1, count // LOOKS)
+        self._done = 0
+        self._began = time.perf_counter()
 
-        def look() -> None:
-            while not ended.wait(EVERY):
-                own, files = memory_kilobytes("RssAnon") / 1024, len(os.listdir("/proc/self/fd"))
-                self.seen.append((round(time.perf_counter() - began, 1), own, files, threading.active_count()))
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def quarter(self, number: int) -> list[float]:
-        """The medians of megabytes, files and threads in a quarter of the time, from 0."""
-        part = len(self.seen) // 4
-        rows = self.seen[number * part : (number + 1) * part]
-        return [statistics.median(row[column] for row in rows) for column in (1, 2, 3)]
+    def count(self, more: int) -> None:
+        """So many more steps or texts were done."""
+        looked = self._done // self._every
+        self._done += more
+        if self._done // self._every > looked:
+            release_memory()
+            took = round(time.perf_counter() - self._began, 1)
+            files = len(os.listdir("/proc/self/fd"))
+            self.seen.append(Look(self._done, took, memory_kilobytes("RssAnon"), files, threading.active_count()))
 
 
-def long_training(method: str, steps: int, folder: Path) -> None:
+@dataclass(frozen=True)
+class Growth:
+    """From the second quarter of a run to its last, by the medians of both.
+
+    Attributes:
+        megabytes, files, threads: of the second quarter and of the last.
+        bytes_each: a step or text, that memory grew by between the two.
+    """
+
+    megabytes: tuple[float, float]
+    files: tuple[float, float]
+    threads: tuple[float, float]
+    bytes_each: float
+
+    @classmethod
+    def of(cls, seen: Sequence[Look]) -> Growth:
+        """By `LEAST` looks or more, each after equally many steps or texts."""
+        part = len(seen) // 4
+
+        def both(name: str) -> tuple[float, float]:
+            second, last = ([getattr(look, name) for look in looks] for looks in (seen[part : 2 * part], seen[-part:]))
+            return statistics.median(second), statistics.median(last)
+
+        (before, after), (first, last) = both("kilobytes"), both("done")
+        bytes_each = 1024 * (after - before) / (last - first)
+        return cls((before / 1024, after / 1024), both("files"), both("threads"), bytes_each)
+
+    @property
+    def flat(self) -> bool:
+        """Whether nothing grew."""
+        return self.bytes_each <= FLAT and all(before >= after for before, after in (self.files, self.threads))
+
+
+def long_training(method: str, steps: int, folder: Path, watch: Watch) -> None:
     """Train so many steps, with the image tower that ships."""
+    register_optimizer_step_post_hook(lambda *_: watch.count(1))
     rows = folder / "rows.jsonl"
     write_rows(rows, sentences(ROWS, SHORTEST, LONGEST))
     train(
@@ -98,57 +148,60 @@ def long_training(method: str, steps: int, folder: Path) -> None:
     )
 
 
-def long_prediction(method: str, count: int, folder: Path) -> None:  # noqa: ARG001 - as the model was trained
+def long_prediction(method: str, count: int, folder: Path, watch: Watch) -> None:  # noqa: ARG001 - as trained
     """Predict so many new texts with a trained model."""
     lookup.RECENT_BYTES = extractor.RECENT_BYTES = REMEMBERED
     asked = sentences(count, SHORTEST, LONGEST, seed=1)
     predictor = Predictor.load(folder / "model", store=False)
     for start in range(0, count, AT_ONCE):
-        predictor.predict(asked[start : start + AT_ONCE])
+        texts = asked[start : start + AT_ONCE]
+        predictor.predict(texts)
+        watch.count(len(texts))
 
 
 RUNS = {"train": long_training, "predict": long_prediction}
 
 
 def measure(verb: str, method: str, count: int, folder: Path) -> None:
-    """One run, in this process; what was seen goes to a file in the folder."""
-    watch = Watch()
-    with watch.over():
-        RUNS[verb](method, count, folder)
-    write_json(folder / f"{verb}.json", {"seen": watch.seen})
+    """One run, in this process; what it saw of itself goes to a file in the folder."""
+    watch = Watch(count)
+    RUNS[verb](method, count, folder, watch)
+    write_json(folder / f"{verb}.json", {"seen": [asdict(look) for look in watch.seen]})
 
 
 def row(verb: str, method: str, count: int, folder: Path) -> dict[str, Any]:
     """The run's line in the table.
 
     Raises:
-        RuntimeError: it ended badly, or so soon that nothing can be told.
+        RuntimeError: it ended badly, or is so short that nothing can be told.
     """
     process = multiprocessing.get_context("spawn").Process(target=measure, args=(verb, method, count, folder))
     process.start()
     process.join()
     if process.exitcode:
         raise RuntimeError(f"{verb}, {method}: exit status {process.exitcode}")
-    watch = Watch([tuple(seen) for seen in json.loads((folder / f"{verb}.json").read_text())["seen"]])
-    if len(watch.seen) < LEAST:
-        raise RuntimeError(f"{verb}, {method}: over within {LEAST * EVERY:g} s, which shows nothing; give more --count")
-    (before, files_before, threads_before), (after, files_after, threads_after) = watch.quarter(1), watch.quarter(3)
+    seen = [Look(**look) for look in json.loads((folder / f"{verb}.json").read_text())["seen"]]
+    if len(seen) < LEAST:
+        raise RuntimeError(f"{verb}, {method}: {len(seen)} looks at {count} show nothing; give more --count")
+    growth = Growth.of(seen)
     return {
         "run": f"{verb}, {method}",
         "steps or texts": count,
-        "seconds": round(watch.seen[-1][0]),
-        "MB, 2nd quarter": round(before),
-        "MB, last quarter": round(after),
-        "files": f"{files_before:g} to {files_after:g}",
-        "threads": f"{threads_before:g} to {threads_after:g}",
-        "flat": after <= before * (1 + FLAT) and files_after <= files_before and threads_after <= threads_before,
+        "seconds": round(seen[-1].seconds),
+        "looks": len(seen),
+        "MB, 2nd quarter": round(growth.megabytes[0], 1),
+        "MB, last quarter": round(growth.megabytes[1], 1),
+        "bytes each": round(growth.bytes_each),
+        "files": "{:g} to {:g}".format(*growth.files),
+        "threads": "{:g} to {:g}".format(*growth.threads),
+        "flat": growth.flat,
     }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run all, print the table; 1 where something grew."""
     parser = argparse.ArgumentParser("python -m benchmarks.reliability.endurance", description=__doc__)
-    parser.add_argument("--count", type=int, default=COUNT, help="steps, and texts; what takes seconds shows nothing")
+    parser.add_argument("--count", type=int, default=COUNT, help="steps, and texts; of few, noise is seen as growth")
     parser.add_argument("--method", action="append", choices=METHODS, help="repeatable; else all")
     parser.add_argument("--output", type=Path, default=Path("build/endurance.json"))
     given = parser.parse_args(arguments)
