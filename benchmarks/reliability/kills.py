@@ -86,7 +86,7 @@ def programs(data: Path) -> list[Program]:
         return ["extract", "--file", str(data / "many.jsonl"), "--store", str(folder / OUTPUT), "--scene-graphs"]
 
     def vl_pretrain(folder: Path) -> list[str]:
-        # The checkpoint after 1,500 steps lies within the last tenth, over which losses are averaged.
+        # The checkpoint after 1,584 steps lies within the last tenth, over which losses are averaged.
         return [*pretraining(data), "--steps", "1650", *to(folder)]
 
     def vl_train(folder: Path) -> list[str]:
