@@ -85,6 +85,8 @@ def test_no_text_commands_the_terminal(cli, trained, tmp_path, caplog):
         .json["predictions"][0]["text"]
         .endswith("\x1b]0;x")
     )
+    told = cli("predict", folder, "--text", "the cat\x9b31m", "--json")
+    assert "\x9b" not in told.out and told.json["predictions"][0]["text"] == "the cat\x9b31m"
     assert "no\ufffd[2Jmodel" in cli("predict", tmp_path / "no\x1b[2Jmodel", "--text", "x").error
     logging.getLogger("polysense").warning("left out: %s", "a\x1b[31m")
     assert caplog.messages[-1] == "left out: a\ufffd[31m"

@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,10 @@ import fake_checkpoints as fake
 import support
 from polysense import unpacking
 from polysense.errors import PolysenseError
+from polysense.models import PolysenseForSequenceClassification
 from polysense.models.backbone import load_backbone
 from polysense.towers.checkpoints import read_checkpoint
+from polysense.vision_language.models.cmal import CmalModel
 from polysense.weight_files import check_weights
 
 MEBIBYTE = 2**20
@@ -171,6 +174,18 @@ def test_weights_of_a_folder_that_fill_the_memory(
     with pytest.raises(PolysenseError, match=r"it asks for builtins\.bytearray, .*; get the model again") as caught:
         load_backbone(str(folder))
     assert str(caught.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize("kind", [PolysenseForSequenceClassification, CmalModel])
+def test_our_own_models_are_looked_through_too(folder: Path, kind: Any) -> None:
+    archive(folder / "pytorch_model.bin", BYTEARRAY)
+    with pytest.raises(PolysenseError, match=r"it asks for builtins\.bytearray"):
+        kind.from_pretrained(folder)
+
+
+def test_many_tensors_in_a_tuple(tmp_path: Path) -> None:
+    torch.save({"shadow": tuple(torch.ones(1) for _ in range(1000))}, tmp_path / "m.pt")
+    check_weights(tmp_path / "m.pt")
 
 
 @pytest.mark.parametrize("zipped", [True, False])

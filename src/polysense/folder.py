@@ -67,12 +67,14 @@ def only_writer(folder: Path) -> Iterator[None]:
         raise PolysenseError(
             f"{folder}: another run is writing it; wait for its end, or choose another --output-dir"
         ) from None
+    held = os.stat(lock.lock_file).st_ino
     try:
         yield
     finally:
         if lock.lock_counter == 1:
             with suppress(OSError):
-                Path(lock.lock_file).unlink()
+                if held == os.stat(lock.lock_file).st_ino:  # else it went with the folder, and is another's by now
+                    os.unlink(lock.lock_file)
         lock.release()
         with suppress(OSError):  # checkpoints stay, and what another one has begun since
             partial.rmdir()

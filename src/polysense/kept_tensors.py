@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from polysense.cache import CACHE_VARIABLE
-from polysense.durable import lock_of, whole_file
+from polysense.durable import PARTIAL, lock_of, whole_file
 from polysense.errors import PolysenseError
 
 _SUM = "sha256"
@@ -35,6 +35,9 @@ def read_kept(file: Path, *names: str) -> dict[str, NDArray[Any]] | None:
             known = (opened.metadata() or {}).get(_SUM)
         if known == _sum(held):
             return held
+        if known is None:
+            _log.info("%s: without a checksum, of an older version; what it kept is computed anew", file)
+            return None
         reason = "their checksum is another one"
     except FileNotFoundError:
         return None
@@ -67,6 +70,9 @@ def turn_at(file: Path) -> Iterator[None]:
         lock = lock_of(file)
         lock.acquire()
     try:
+        for stale in file.parent.glob(f"{file.name}.*{PARTIAL}"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                stale.unlink()
         yield
     finally:
         lock.release()

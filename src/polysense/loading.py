@@ -117,15 +117,20 @@ def open_auto(cls: type[Any], source: str | Path) -> Any:
     return cls.from_pretrained(str(source), trust_remote_code=False)
 
 
-def refuse_adapter(source: str | Path, **hub: Any) -> None:
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+"""Of `from_pretrained`: where and how a file is found."""
+
+
+def refuse_adapter(source: str | Path, **options: Any) -> None:
     """Before `from_pretrained` of a model: transformers would apply PEFT's settings beside it, which may import code.
 
     Args:
-        hub: of the hub's options, as `from_pretrained` takes them.
+        options: as `from_pretrained` takes them; those of the hub count.
 
     Raises:
         PolysenseError: there are some.
     """
+    hub = {name: options[name] for name in HUB_OPTIONS if name in options}
     if find_adapter_config_file(str(source), **hub) is not None:
         raise PolysenseError(
             f"{source}: an adapter of PEFT (adapter_config.json), whose settings may name code to run; merge it into "

@@ -17,6 +17,11 @@ PER_BYTE = 32
 _PER_HOLDER = 256  # bytes, on top: a dictionary, set or tensor comes of one to five bytes
 _STOP = pickle.STOP[0]
 _DEEPEST = 500  # no data nest so; the hash of tuples takes the stack of C, which ends at some ten thousand
+_MOST_HASHED = 10**6  # values in one another that the hash of a tuple comes by, one that is there twice twice
+
+
+_Value = tuple[int, int]
+_LEAF = (0, 1)
 
 
 class UnpackingError(ValueError):
@@ -46,15 +51,17 @@ def check_pickle(data: bytes | mmap, most: int, start: int = 0) -> tuple[int, se
 
 
 class _Reading:
-    """Follows the instructions with, in the place of each value, how deep it is; only tuples need it exactly, and they
-    do not change once they are made."""
+    """Follows the instructions with, in the place of each value, how deep it is, and how many values its hash takes.
+
+    Only tuples need both exactly, and they do not change once they are made.
+    """
 
     def __init__(self, data: bytes | mmap, most: int, start: int) -> None:
         self.data, self.most, self.start, self.place = data, most, start, start
         self.names: set[str] = set()
-        self._stack: list[int] = []
+        self._stack: list[_Value] = []
         self._marks: list[int] = []
-        self._memo: dict[int, int] = {}
+        self._memo: dict[int, _Value] = {}
         self._holders = 0
 
     def to_end(self) -> None:
@@ -68,7 +75,7 @@ class _Reading:
             elif lines:
                 place = self._behind(lines, place)
             if follow is None:
-                push(0)
+                push(_LEAF)
             else:
                 self.place = place
                 follow(self, data[begin:place])
@@ -94,7 +101,6 @@ class _Reading:
         self._stack.append(self._memo[index])
 
     def mark(self) -> None:
-        self._spend(1)
         self._marks.append(len(self._stack))
 
     def pop(self) -> None:
@@ -111,17 +117,19 @@ class _Reading:
 
     def name(self, lines: bytes) -> None:
         self.names.add(lines.decode(errors="replace").strip().replace("\n", "."))
-        self._stack.append(0)
+        self._stack.append(_LEAF)
 
-    def make(self, count: int, to_mark: bool, depth: Callable[[list[int]], int]) -> None:
-        """One value of the topmost: of `count`, and, `to_mark`, of all above the last mark."""
+    def make(self, count: int, to_mark: bool, holders: int, of: Callable[[list[_Value]], _Value]) -> None:
+        """One value of the topmost: of `count`, and, `to_mark`, of all above the last mark; as so many new holders."""
         begin = (self._marks.pop() if to_mark else len(self._stack)) - count
         if begin < 0:
             raise IndexError
-        self._spend(1)
-        made = depth(self._stack[begin:])
-        if made > _DEEPEST:
+        self._spend(holders)
+        made = of(self._stack[begin:])
+        if made[0] > _DEEPEST:
             raise UnpackingError(f"it nests deeper than {_DEEPEST}")
+        if made[1] > _MOST_HASHED:
+            raise UnpackingError(f"it has over {_MOST_HASHED:,} values in a tuple and in those that are in it")
         self._stack[begin:] = [made]
 
     def _spend(self, holders: int) -> None:
@@ -131,20 +139,19 @@ class _Reading:
             raise UnpackingError(f"it would take {taken / 2**30:.3g} GiB of memory or more")
 
 
-# How deep a value is that is made of others, and one that others are put into. A tuple counts all that are in it,
-# since its hash comes by each of them, as often as it is there.
+# What a value is that is made of others, and one that others are put into.
 
 
-def _of_tuple(parts: list[int]) -> int:
-    return 1 + sum(parts)
+def _of_tuple(parts: list[_Value]) -> _Value:
+    return 1 + max((depth for depth, _ in parts), default=0), 1 + sum(hashed for _, hashed in parts)
 
 
-def _of_others(parts: list[int]) -> int:
-    return 1 + max(parts, default=0)
+def _of_others(parts: list[_Value]) -> _Value:
+    return 1 + max((depth for depth, _ in parts), default=0), 1
 
 
-def _filled(parts: list[int]) -> int:
-    return max(parts[0], _of_others(parts[1:]))
+def _filled(parts: list[_Value]) -> _Value:
+    return max(parts[0][0], _of_others(parts[1:])[0]), parts[0][1]
 
 
 _Follow = Callable[[_Reading, bytes], None]
@@ -199,8 +206,9 @@ def _followed(code: pickletools.OpcodeInfo) -> _Follow | None:
         return None
     to_mark = pickletools.markobject in taken
     count = taken.index(pickletools.markobject) if to_mark else len(taken)
-    depth = _of_tuple if code.name in _TUPLES else _filled if code.name in _FILLING else _of_others
-    return lambda reading, _: reading.make(count, to_mark, depth)
+    filling = code.name in _FILLING
+    of = _of_tuple if code.name in _TUPLES else _filled if filling else _of_others
+    return lambda reading, _: reading.make(count, to_mark, not filling, of)
 
 
 _INSTRUCTIONS = {ord(code.code): _instruction(code) for code in pickletools.opcodes}

@@ -117,16 +117,22 @@ def test_folder_that_is_very_deep(make: Make) -> None:
         os.removedirs(deepest)  # what clears temporary folders does not go so deep
 
 
-def test_folder_with_a_subfolder_that_cannot_be_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_with_a_subfolder_that_cannot_be_read(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     folder, scan = make(a_png=None, a_txt="a cat", sub__b_png=None), os.scandir
 
     def scandir(path: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
-        if Path(path).name == "sub":
+        if Path(path).name == closed:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    fails(folder, f"{folder / 'sub'}: cannot be read (Permission denied); check its rights")
+    closed = "sub"
+    assert [pair.file.name for pair in load_pairs(folder, ENDINGS)] == ["a.png"]
+    assert f"{folder / 'sub'}: cannot be read (Permission denied); left out" in caplog.text
+    closed = folder.name
+    fails(folder, f"{folder}: cannot be read (Permission denied); check its rights")
 
 
 def test_folder_without_anything(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.folder import CHECKSUMS, RESULTS_FILE, whole_folder, working_folder, write_checksums
+from polysense.folder import CHECKSUMS, RESULTS_FILE, only_writer, whole_folder, working_folder, write_checksums
 from polysense.training.runs import RUN_FILE, SEARCH_FOLDER, run_folder, what_is_kept
 
 
@@ -109,6 +110,16 @@ with whole_folder(Path({str(tmp_path / "m")!r})) as staged:
     assert list(tmp_path.iterdir()) == [tmp_path / "m"]
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "m" / "here").exists()
+
+
+def test_the_lock_of_another_run_stays(tmp_path):
+    """Of one that began when this one's folder was gone, and this one had not yet ended."""
+    with only_writer(tmp_path / "m"):
+        shutil.rmtree(working_folder(tmp_path / "m"))
+        (tmp_path / "other").touch()  # in the place of the lock that is gone, so that the next is another file
+        working_folder(tmp_path / "m").mkdir()
+        (working_folder(tmp_path / "m") / "writer.lock").touch()
+    assert (working_folder(tmp_path / "m") / "writer.lock").exists()
 
 
 def test_what_is_kept_of_a_run_that_was_stopped(tmp_path):

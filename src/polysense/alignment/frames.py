@@ -221,8 +221,10 @@ def _timed(container: InputContainer, stream: VideoStream) -> Iterator[tuple[flo
     context, pixels, place = stream.codec_context, 0, 0
     for packet in container.demux(stream):
         decoded = packet.decode()
-        # Frames may be larger than the file announces, and one that is never shown has been decoded, too.
-        pixels += max(context.width * context.height, sum(frame.width * frame.height for frame in decoded))
+        # Frames may be larger than the file announces, and one that is never shown has been decoded, too. The last
+        # packet is empty.
+        announced = context.width * context.height if packet.size else 0
+        pixels += max(announced, sum(frame.width * frame.height for frame in decoded))
         _check_sum(pixels)
         for frame in decoded:
             if container.format.name == _ORDERED:

@@ -106,16 +106,19 @@ def _entries(folder: Path) -> list[Path]:
     """All in a folder and in its subfolders, sorted; a link to a folder is an entry, and what is behind it is not."""
     found: list[Path] = []
     waiting = [str(folder)]
-    try:
-        while waiting:
-            with os.scandir(waiting.pop()) as entries:
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
                 for entry in entries:
                     found.append(Path(entry.path))
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise PolysenseError(f"{error.filename or folder}: cannot be read ({reason}); check its rights") from None
+        except OSError as error:
+            told = f"{place}: cannot be read ({error.strerror or error})"
+            if place == str(folder):
+                raise PolysenseError(f"{told}; check its rights") from None
+            _log.warning("%s; left out", told)  # lost+found of a disk, say
     return sorted(found)
 
 

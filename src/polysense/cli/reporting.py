@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ def command() -> str:
     """What was asked for, as it could be typed again."""
     return "polysense " + shlex.join(sys.argv[1:])
 
+
+_CONTROL = re.compile("[\x7f-\x9f]")  # what JSON lets stand and a terminal may obey
 
 GOES_ON = "what is finished is kept, and the same command goes on"
 
@@ -62,8 +65,9 @@ def report(
     if os.environ.get("RANK", "0") != "0":  # of a launcher's several processes one speaks
         return
     if as_json:
+        told = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(result, ensure_ascii=False))
         # A lone surrogate (of a file's name, say) has no UTF-8; its escape is JSON's.
-        typer.echo(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())
+        typer.echo(told.encode("utf-8", "backslashreplace").decode())
     else:
         # A pipe has no width of its own; 80 columns would cut the tables.
         show(result, Screen(width=None if sys.stdout.isatty() else 120))

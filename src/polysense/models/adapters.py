@@ -25,9 +25,10 @@ from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
 from polysense.folder import check_files, forget_checksums
-from polysense.loading import refuse_adapter
+from polysense.loading import HUB_OPTIONS, refuse_adapter
 from polysense.models.saved_files import is_of_model
 from polysense.towers.packed_encoder import usable_length
+from polysense.weight_files import check_weight_files
 
 Kind = Literal["lora", "ia3", "prompt", "frozen"]
 
@@ -267,10 +268,11 @@ class AdapterMixin:
             PolysenseError: that backbone cannot be had or has other weights now, or the saved files are not whole.
         """
         model_class = cast("Any", cls)
-        hub = {name: kwargs[name] for name in _HUB_OPTIONS if name in kwargs}
+        hub = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         if source is not None:
             check_files(Path(source), is_of_model)
             refuse_adapter(source, **hub)
+            check_weight_files(Path(source))
         load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)
@@ -314,8 +316,6 @@ class AdapterMixin:
 
 _SHORTEST = 4
 """Tokens of a text that is worth reading: two words between the special tokens."""
-
-_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
 def _settings(adapter: Mapping[str, Any]) -> AdapterSettings:

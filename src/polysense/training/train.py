@@ -19,7 +19,7 @@ import transformers
 from polysense.cache import Store
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.folder import check_free, working_folder
+from polysense.folder import check_free, only_writer, working_folder
 from polysense.methods.catalog import MethodConfig, method_config
 from polysense.methods.macsc.contrast import SelfBalancingContrast
 from polysense.methods.macsc.fusion import LateFusion
@@ -165,10 +165,11 @@ def train(
         if together.num_processes > 1:
             raise PolysenseError("a search runs in one process: leave --search out, or start no others")
         specs = parse_towers(towers) if chosen.multimodal else {}
-        found = search(
-            data, defaults, chosen, backbone, specs, search_trials, working_folder(folder) / SEARCH_FOLDER,
-            given=settings, store=store, seed=run_settings.seed, progress=progress,
-        )  # fmt: skip
+        with only_writer(folder):
+            found = search(
+                data, defaults, chosen, backbone, specs, search_trials, working_folder(folder) / SEARCH_FOLDER,
+                given=settings, store=store, seed=run_settings.seed, progress=progress,
+            )  # fmt: skip
         chosen, run_settings = chosen.with_options(found.options), replace(run_settings, **found.settings)
     started = time.perf_counter()
     processor = build_processor(chosen, backbone, parse_towers(towers), run_settings, store)

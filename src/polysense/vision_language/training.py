@@ -72,7 +72,7 @@ def run_training(
         folder: of checkpoints and logs. title: of the progress bar.
         at_step: see `CmalTrainer`.
         before: is given the trainer before it starts, to add callbacks.
-        save_steps: keep the newest checkpoint, made each so many steps, or up to a fiftieth of all steps later.
+        save_steps: keep the newest checkpoint, made each so many steps, or a line of the log later.
         resume: go on from the newest checkpoint in `folder`.
 
     Raises:
@@ -80,7 +80,7 @@ def run_training(
     """
     set_seed(settings.seed)
     model = build()
-    log_steps = max(1, settings.steps // 50)
+    log_steps = max(1, min(settings.steps // 50, CHECKPOINT_STEPS))
     arguments = TrainingArguments(
         output_dir=str(folder),
         learning_rate=settings.learning_rate,
@@ -95,7 +95,7 @@ def run_training(
         use_cpu=not torch.accelerator.is_available(),
         save_strategy="steps" if save_steps else "no",
         # Where a line of the log ends: a checkpoint does not hold the terms of one that has begun.
-        save_steps=log_steps * math.ceil((save_steps or 500) / log_steps),
+        save_steps=log_steps * math.ceil((save_steps or CHECKPOINT_STEPS) / log_steps),
         save_total_limit=1,
         logging_steps=log_steps,
         remove_unused_columns=False,

@@ -86,6 +86,11 @@ def test_adaptive_layout_with_pickled_ids(tmp_path: Path) -> None:
         given["25"]
 
 
+def test_no_names_of_a_fixed_length(tmp_path: Path) -> None:
+    adaptive(tmp_path / "a.h5", image_ids=["1", "2"], tag_names=np.array([], dtype="S10"))
+    assert len(open_regions(tmp_path / "a.h5")) == 2
+
+
 def test_fixed_layout_with_sizes_of_coco(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(2, 36, 4)).astype(np.float32)
     boxes = np.tile(np.float32([1, 2, 30, 40]), (2, 36, 1))

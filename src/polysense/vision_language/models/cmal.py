@@ -22,6 +22,7 @@ from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.embeddings import TEXT_TYPE, Places, RegionContent, with_picture
 from polysense.vision_language.models.prompt import Anchors
+from polysense.weight_files import check_weight_files
 
 
 @dataclass
@@ -83,7 +84,8 @@ class CmalPreTrainedModel(PreTrainedModel):
         """
         if source is not None:
             check_files(Path(source), is_of_model)
-            refuse_adapter(source)
+            refuse_adapter(source, **kwargs)
+            check_weight_files(Path(source))
         return super().from_pretrained(source, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -37,7 +37,6 @@ from polysense.vision_language.regions import Regions
 _FEATURES, _BOXES, _ROWS, _SHARES = "image_features", "image_bb", "pos_boxes", "spatial_features"
 _BY_REGION = (_FEATURES, _BOXES, _SHARES, "tags", "scores")
 _TEXTS = ("image_ids", "tag_names")
-_AT_ONCE = 16  # texts of any length: each may be as long as the file
 _PACKERS = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}  # LZF makes at most 88 bytes of one
 _FILTERS = {*_PACKERS, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 _MOST_OF_DEFLATE = 1032  # bytes that one may become
@@ -214,13 +213,18 @@ def _texts(path: Path, part: Any) -> list[str]:
     """The texts of a dataset; of those of any length, all may be the same one in the file."""
     if part.ndim != 1:
         raise ValueError(f"texts of shape {part.shape}")
-    at_once = len(part) if h5py.check_string_dtype(part.dtype).length else _AT_ONCE
+    kind = h5py.check_string_dtype(part.dtype)
+    if kind is None:
+        raise ValueError(f"{part.name} holds {part.dtype}, not texts")
+    most, view = most_unpacked(path.stat().st_size), part.asstr()
+    # Each text may be as long as the file.
+    at_once = max(1, len(part) if kind.length else most // path.stat().st_size)
     texts: list[str] = []
     held = 0
     for begin in range(0, len(part), at_once):
-        texts += part.asstr()[begin : begin + at_once].tolist()
+        texts += view[begin : begin + at_once].tolist()
         held += sum(map(sys.getsizeof, texts[begin:]))
-        if held > most_unpacked(path.stat().st_size):
+        if held > most:
             raise _too_large(path, held)
     return texts
 
