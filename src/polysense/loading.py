@@ -138,6 +138,21 @@ def refuse_adapter(source: str | Path, **options: Any) -> None:
         )
 
 
+def check_model(source: str | Path, concerns: Callable[[str], bool] = lambda _name: True, **options: Any) -> None:
+    """Before `from_pretrained` of a model: its files are as they were written, run no code and do not fill the memory.
+
+    Args:
+        concerns: as in `check_files`.
+        options: as `from_pretrained` takes them.
+
+    Raises:
+        PolysenseError: they are not so.
+    """
+    check_files(Path(source), concerns)
+    refuse_adapter(source, **options)
+    check_weight_files(Path(source))
+
+
 def no_report() -> AbstractContextManager[None]:
     """While weights are loaded: transformers prints no table of those that are missing and those that are too many."""
     return _VERBOSITY.at(transformers_logging.ERROR)
@@ -159,9 +174,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         PolysenseError: a weight has another shape in the files, a file of a folder of ours is damaged, or `source` is
             an adapter of PEFT.
     """
-    check_files(Path(resolve_model(source)))
-    refuse_adapter(resolve_model(source))
-    check_weight_files(Path(resolve_model(source)))
+    check_model(resolve_model(source))
     with no_report():
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(

@@ -24,11 +24,10 @@ from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
 from polysense.embedded import EMBEDDED
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, forget_checksums
-from polysense.loading import HUB_OPTIONS, refuse_adapter
+from polysense.folder import forget_checksums
+from polysense.loading import HUB_OPTIONS, check_model
 from polysense.models.saved_files import is_of_model
 from polysense.towers.packed_encoder import usable_length
-from polysense.weight_files import check_weight_files
 
 Kind = Literal["lora", "ia3", "prompt", "frozen"]
 
@@ -270,9 +269,7 @@ class AdapterMixin:
         model_class = cast("Any", cls)
         hub = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         if source is not None:
-            check_files(Path(source), is_of_model)
-            refuse_adapter(source, **hub)
-            check_weight_files(Path(source))
+            check_model(source, is_of_model, **hub)
         load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)

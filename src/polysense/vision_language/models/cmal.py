@@ -15,14 +15,13 @@ from transformers.utils import ModelOutput
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
-from polysense.folder import check_files, forget_checksums
-from polysense.loading import hub_errors, load_weights, open_auto, refuse_adapter, warn_of_random
+from polysense.folder import forget_checksums
+from polysense.loading import check_model, hub_errors, load_weights, open_auto, warn_of_random
 from polysense.models.saved_files import is_of_model
 from polysense.pooling import pool
 from polysense.vision_language.models.configuration import CmalConfig
 from polysense.vision_language.models.embeddings import TEXT_TYPE, Places, RegionContent, with_picture
 from polysense.vision_language.models.prompt import Anchors
-from polysense.weight_files import check_weight_files
 
 
 @dataclass
@@ -83,9 +82,7 @@ class CmalPreTrainedModel(PreTrainedModel):
             PolysenseError: the saved files are not whole.
         """
         if source is not None:
-            check_files(Path(source), is_of_model)
-            refuse_adapter(source, **kwargs)
-            check_weight_files(Path(source))
+            check_model(source, is_of_model, **kwargs)
         return super().from_pretrained(source, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
