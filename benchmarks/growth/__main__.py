@@ -6,6 +6,7 @@ Takes about half an hour, and 17 GB of disk for the largest store.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -31,12 +32,13 @@ def main(arguments: list[str]) -> int:
     write_json(given.output.with_suffix(".json"), {"curves": [asdict(curve) for curve in curves]})
     table = Table("what", "over", "from", "to", "time", "exponent", "at the end", "expected", "memory", "at the end")
     for curve in curves:
-        (time, time_end), (_, memory_end) = curve.exponents("seconds"), curve.exponents("megabytes")
+        (time, time_end), (_, memory) = curve.exponents("seconds"), curve.exponents("megabytes")
         first, last = curve.points[0], curve.points[-1]
         table.add_row(
             curve.name, curve.axis, f"{first.size:,}", f"{last.size:,}",
             f"{1000 * first.seconds:.4g} to {1000 * last.seconds:.4g} ms", f"{time:.2f}", f"{time_end:.2f}",
-            f"{curve.time_order:g}", f"{first.megabytes:.3g} to {last.megabytes:.3g} MB", f"{memory_end:.2f}",
+            f"{curve.time_order:g}", f"{first.megabytes:.3g} to {last.megabytes:.3g} MB",
+            "" if math.isnan(memory) else f"{memory:.2f}",
         )  # fmt: skip
     Console(width=180).print(table)
     return 0

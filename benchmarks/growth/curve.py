@@ -10,6 +10,9 @@ from pathlib import Path
 
 from benchmarks.timing import memory_kilobytes, release_memory, seconds
 
+LEAST_MEGABYTES = 1.0
+"""Of memory that tells an exponent: less is what the allocator has at hand."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -18,7 +21,7 @@ class Point:
     Attributes:
         size: on the curve's axis.
         seconds: the median of some calls.
-        megabytes: the most that a call had at once, beyond what was there before it.
+        megabytes: the most that a call had at once, beyond what was there before it, or what the curve's name says.
     """
 
     size: int
@@ -42,11 +45,17 @@ class Curve:
     memory_order: float
 
     def exponents(self, field: str) -> tuple[float, float]:
-        """Of "seconds" or "megabytes": over all sizes, and between the last two, which hides less behind constants."""
-        values = [max(float(getattr(point, field)), 1e-9) for point in self.points]
+        """Of "seconds" or "megabytes": over all sizes, and between the last two, which hides less behind constants.
+
+        Not a number where there is less than `LEAST_MEGABYTES` to tell it from.
+        """
+        values = [float(getattr(point, field)) for point in self.points]
         sizes = [point.size for point in self.points]
+        least = LEAST_MEGABYTES if field == "megabytes" else 0.0
 
         def exponent(first: int, last: int) -> float:
+            if min(values[first], values[last]) < least:
+                return math.nan
             return math.log(values[last] / values[first]) / math.log(sizes[last] / sizes[first])
 
         return exponent(0, -1), exponent(-2, -1)

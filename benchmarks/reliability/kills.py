@@ -86,11 +86,12 @@ def programs(data: Path) -> list[Program]:
         return ["extract", "--file", str(data / "many.jsonl"), "--store", str(folder / OUTPUT), "--scene-graphs"]
 
     def vl_pretrain(folder: Path) -> list[str]:
-        # The checkpoint after 1,584 steps lies within the last tenth, over which losses are averaged.
-        return [*pretraining(data), "--steps", "1650", *to(folder)]
+        # The checkpoint after 1,584 steps lies within the last tenth, over which losses are averaged; and one step more
+        # than 1,682 would be another line of the log.
+        return [*pretraining(data), "--steps", "1682", *to(folder)]
 
     def vl_train(folder: Path) -> list[str]:
-        asked = ["--task", "vqa", "--data", str(data / "world"), "--steps", "1100", "--batch-size", "4"]
+        asked = ["--task", "vqa", "--data", str(data / "world"), "--steps", "1121", "--batch-size", "4"]
         return ["vl", "train", str(data / "start"), *asked, *to(folder)]
 
     return [

@@ -48,9 +48,19 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             staged.unlink()
         raise
-    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, and a rename needs no flush
-        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    flush(file.parent)
+
+
+def flush(path: Path) -> None:
+    """Have the bytes of a file, or the names in a folder, on the disk.
+
+    Raises:
+        OSError: as opening it, or writing, does.
+    """
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and what is only read cannot be flushed
+        return
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from polysense.durable import PARTIAL, whole_file
+from polysense.durable import PARTIAL, flush, whole_file
 from polysense.errors import PolysenseError
 
 RESULTS_FILE = "results.json"
@@ -104,6 +104,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         staged.rename(folder)
+        flush(folder.parent)
         shutil.rmtree(working_folder(folder), ignore_errors=True)
 
 
@@ -154,8 +155,11 @@ def file_digest(file: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Note what every file of a folder holds now."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    """Note what every file of a folder holds now, and have all of it on the disk."""
+    inside = list(folder.rglob("*"))
+    for path in inside:
+        flush(path)
+    files = sorted(path for path in inside if path.is_file() and path.name != CHECKSUMS)
     write_json(folder / CHECKSUMS, {file.relative_to(folder).as_posix(): file_digest(file) for file in files})
 
 

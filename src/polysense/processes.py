@@ -6,6 +6,7 @@ all N rows of the global batch is, in a process with n of them, W n / N times th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -15,6 +16,8 @@ from accelerate import PartialState
 from torch import Tensor
 from torch import distributed as dist
 from torch.utils.data import BatchSampler
+
+from polysense.errors import PolysenseError
 
 _Object = TypeVar("_Object")
 
@@ -26,6 +29,30 @@ that fails ends the others at once by its launcher."""
 def join() -> PartialState:
     """Meet the other processes, where a launcher started several; no harm where it did not, or a second time."""
     return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
+
+
+def refuse_others(what: str) -> None:
+    """For what one process does by itself.
+
+    Raises:
+        PolysenseError: a launcher has started several.
+    """
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        raise PolysenseError(f"{what} runs in one process: start it without torchrun or accelerate launch")
+
+
+def refuse_sharding() -> None:
+    """For what each process must have whole: a model is scored, drawn and written by one of them.
+
+    Raises:
+        PolysenseError: Accelerate was told to divide the weights between processes.
+    """
+    for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() in ("1", "true"):
+            raise PolysenseError(
+                f"weights that {way} divides between processes cannot be written whole: launch without it, so that "
+                "each process has all of them"
+            )
 
 
 def processes() -> int:

@@ -20,8 +20,9 @@ from polysense.vision_language.tasks import Split
 from polysense.vision_language.tasks.questions import QuestionAnswering
 from polysense.vision_language.tasks.referring import ReferringExpressions
 from polysense.vision_language.tasks.retrieval import Retrieval
+from polysense.vision_language.training import CmalTrainer
 from polysense.vision_language.with_method import NO_ANSWER, train_with_method
-from vision_language.data_folder import OPTIONS
+from vision_language.data_folder import OPTIONS, Stopped, stop_at
 
 pytest_plugins = ("vision_language.data_folder",)
 
@@ -285,3 +286,24 @@ def test_a_damaged_cell_is_named(study, problem, content):
         study.run([CMAL], [problem], [0])
     with pytest.raises(PolysenseError, match=r"results\.json is not as it was written"):
         study.pretrained("cmal", 1.0, 0)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_pre_training_that_was_killed_goes_on(study, problem, work, monkeypatch, damaged):
+    """But from its beginning, where what is left cannot be gone on with."""
+    monkeypatch.setattr("polysense.vision_language.pretraining.CHECKPOINT_STEPS", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 1)
+        with pytest.raises(Stopped):
+            study.run([CMAL], [problem], [0])
+    (checkpoint,) = study.cells.glob("pretrained-*.partial/checkpoint-1")
+    if damaged:
+        (checkpoint / "model.safetensors").write_bytes(b"")
+    steps: list[int] = []
+    compute = CmalTrainer.compute_loss
+    monkeypatch.setattr(
+        CmalTrainer, "compute_loss", lambda t, *a, **k: (steps.append(t.state.global_step), compute(t, *a, **k))[1]
+    )
+    study.run([CMAL], [problem], [0])
+    of_fine_tuning = [0, 1]
+    assert steps == [*([0, 1] if damaged else [1]), *of_fine_tuning]

@@ -282,18 +282,23 @@ def test_digest_knows_the_weights_and_not_their_names() -> None:
     assert weights_digest(one) != digest
 
 
-def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    given = {**tiny, "train_rows": 16, "adapter": "lora", "adapter_options": {"r": 2}, "epochs": 2, "progress": True}
-    polysense.train(tmp_path / "whole", **given)
+def break_off(folder: Path, **given: Any) -> None:
+    """Interrupt a run after its first epoch."""
 
-    def break_off(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def stop(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.epoch and state.epoch >= 1:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ProgressBar, "on_epoch_begin", break_off)
+        patch.setattr(ProgressBar, "on_epoch_begin", stop)
         with pytest.raises(KeyboardInterrupt):
-            polysense.train(tmp_path / "model", **given)
+            polysense.train(folder, **given)
+
+
+def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    given = {**tiny, "train_rows": 16, "adapter": "lora", "adapter_options": {"r": 2}, "epochs": 2, "progress": True}
+    polysense.train(tmp_path / "whole", **given)
+    break_off(tmp_path / "model", **given)
     (checkpoint,) = (tmp_path / "model.partial").glob("checkpoint-*")
     expected = load_file(tmp_path / "whole" / WEIGHTS)
     assert load_file(checkpoint / WEIGHTS).keys() == expected.keys()
@@ -370,3 +375,25 @@ def test_gradient_checkpointing(bert_folder: Path, kind: str) -> None:
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient)
+
+
+@pytest.mark.parametrize("change", ["backbone", "validation"])
+def test_a_run_goes_on_with_what_it_began_with(change: str, tmp_path: Path, tiny: dict[str, Any]) -> None:
+    backbone = support.save_bert(tmp_path / "bert")
+    validation = Path(shutil.copy(tiny["train_file"], tmp_path / "validation.jsonl"))
+    given = {
+        **tiny,
+        "backbone": str(backbone),
+        "validation_file": validation,
+        "adapter": "frozen",
+        "epochs": 2,
+        "progress": True,
+    }
+    break_off(tmp_path / "model", **given)
+    if change == "backbone":
+        support.save_bert(backbone, seed=1)
+    else:
+        validation.write_text("".join(validation.read_text().splitlines(keepends=True)[1:]))
+    expected = "began on other weights of" if change == "backbone" else "had other data"
+    with pytest.raises(PolysenseError, match=expected):
+        polysense.train(tmp_path / "model", resume=True, **given)

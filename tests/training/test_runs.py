@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -131,3 +132,38 @@ def test_what_is_kept_of_a_run_that_was_stopped(tmp_path):
     assert what_is_kept(folder).startswith(f"{partial} holds the finished trials of a search")
     (partial / "checkpoint-500").mkdir()
     assert what_is_kept(folder) == f"{partial} holds a checkpoint, from which its command goes on with --resume"
+
+
+def test_a_result_that_came_while_the_run_was_prepared(tmp_path):
+    """Two runs see that a folder is free, one ends while the other still reads its data."""
+    with whole_folder(tmp_path / "m") as staged:
+        (staged / RESULTS_FILE).write_text("{}")
+    with pytest.raises(PolysenseError, match="already holds a result"):
+        begin(tmp_path / "m", {}, overwrite=False, resume=False)
+    assert begin(tmp_path / "m", {}, overwrite=True, resume=False)
+
+
+def test_a_result_is_on_the_disk_before_the_old_one_goes(tmp_path, monkeypatch):
+    """Else a power cut could take both."""
+    flushed: list[str] = []
+    fsync, remove = os.fsync, shutil.rmtree
+
+    def flush(opened: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{opened}"))
+        fsync(opened)
+
+    def delete(folder: Path, **kwargs: Any) -> None:
+        if folder.exists() and (folder / "replaced").exists():
+            flushed.append("deleted")
+        remove(folder, **kwargs)
+
+    for content in ("old", "new"):
+        with whole_folder(tmp_path / "m") as staged:
+            (staged / "logs").mkdir()
+            (staged / "logs" / "events").write_text(content)
+            monkeypatch.setattr(os, "fsync", flush)
+            monkeypatch.setattr(shutil, "rmtree", delete)
+            flushed.clear()
+    staged = tmp_path.resolve() / "m.partial" / "result"
+    for path in (staged / "logs" / "events", staged / "logs", staged, tmp_path.resolve()):
+        assert flushed.index(str(path)) < flushed.index("deleted"), path

@@ -9,6 +9,7 @@ from polysense.errors import PolysenseError
 from polysense.folder import CHECKSUMS, check_files, check_free, whole_folder, working_folder, write_json, write_whole
 from polysense.tasks import Defaults
 from polysense.training.settings import TrainingSettings
+from polysense.training.train import train
 
 
 def test_a_tasks_defaults_and_what_is_given():
@@ -111,3 +112,13 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path):
         write_json(file, {"x": object()})
     assert file.read_bytes() == "é".encode()
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_divided_weights_are_refused_before_any_work(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    with pytest.raises(PolysenseError, match=f"{way} divides between processes cannot be written whole: launch with"):
+        train(tmp_path / "m", train_file=tmp_path / "none.jsonl")
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "false")
+    with pytest.raises(PolysenseError, match=r"none\.jsonl"):
+        train(tmp_path / "m", train_file=tmp_path / "none.jsonl")

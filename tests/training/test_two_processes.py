@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed as dist
+from torch import multiprocessing
 
+import polysense
+from polysense.training.trainer import PolysenseTrainer
 from support import save_bert
 from tiny_runs import text_rows, write_rows
 
@@ -98,4 +104,32 @@ def test_two_processes_train_what_one_does(
 def test_a_search_takes_one_process(tmp_path: Path, tiny: dict[str, Any]) -> None:
     done = train(tmp_path, 2, tiny, "text", search=2)
     assert done.returncode != 0
-    assert "a search runs in one process: leave --search out" in done.stderr
+    assert "a search (--search) runs in one process: start it without torchrun" in done.stderr
+
+
+def draw(number: int, folder: str, given: dict[str, Any]) -> None:
+    """One of two processes: what it would drop out first, and the weights that it begins with."""
+    os.environ |= {
+        "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
+        "MASTER_PORT": (Path(folder) / "port").read_text(),
+    }  # fmt: skip
+
+    def begin(trainer: Any, **_: Any) -> None:
+        drawn = torch.nn.functional.dropout(torch.ones(1000))
+        torch.save((drawn, dict(trainer.model.state_dict())), Path(folder) / f"{number}.pt")
+        raise KeyboardInterrupt
+
+    PolysenseTrainer.train = begin
+    with suppress(KeyboardInterrupt):
+        polysense.train(Path(folder) / "model", **given)
+    dist.destroy_process_group()
+
+
+def test_each_process_drops_out_for_itself(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        (tmp_path / "port").write_text(str(free.getsockname()[1]))
+    multiprocessing.spawn(draw, (str(tmp_path), {**tiny, "method": "text"}), nprocs=2)
+    (one, weights), (other, others) = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in range(2))
+    assert 300 < (one == other).sum() < 700
+    assert all(torch.equal(weight, others[name]) for name, weight in weights.items())

@@ -14,10 +14,12 @@ from polysense.errors import PolysenseError
 from polysense.vision_language import pretraining
 from polysense.vision_language.captions import read_caption_folder
 from polysense.vision_language.examples import Caption
+from polysense.vision_language.fine_tuning import train
 from polysense.vision_language.lexicon import Lexicon
 from polysense.vision_language.models.pretraining import CmalForPreTraining, objective_at
 from polysense.vision_language.pretraining import CaptionBatches, object_classes, pretrain, read_tags
 from polysense.vision_language.processing import CmalProcessor
+from polysense.vision_language.with_method import train_with_method
 from support import WORDS, save_bert
 from tiny_runs import hashes
 from vision_language.data_folder import (
@@ -323,3 +325,34 @@ def test_a_backbone_of_few_positions_reads_what_it_can(tmp_path, tiny):
     captions = [Caption(tiny["captions"][0].picture, tiny["captions"][0].text + " a cat" * 40)]
     pretrain(tmp_path / "n", **{**tiny, "backbone": str(short), "captions": captions})
     assert CmalProcessor.from_pretrained(tmp_path / "n").settings.max_length == 6
+
+
+def test_a_run_that_was_killed_after_its_last_step_does_none_more(tmp_path, tiny, monkeypatch):
+    """Ten steps of a log's line each, and none of them ends an epoch."""
+    settings = {**tiny, "steps": 10, "batch_size": 20}
+    whole = pretrain(tmp_path / "whole", **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "finish_run", fail)
+        with pytest.raises(Stopped):
+            pretrain(tmp_path / "m", **settings)
+    assert [file.name for file in (tmp_path / "m.partial").glob("checkpoint-*")] == ["checkpoint-10"]
+    assert pretrain(tmp_path / "m", resume=True, **settings)["losses"] == whole["losses"]
+    logs = [json.loads((tmp_path / name / "training_log.json").read_text())["log"] for name in ("whole", "m")]
+    assert [line["step"] for line in logs[1]] == [line["step"] for line in logs[0]]
+    assert same(weights(tmp_path / "m"), weights(tmp_path / "whole"))
+
+
+def fail(*_: object) -> None:
+    raise Stopped
+
+
+def test_several_processes_are_refused(tmp_path, tiny, vl_start, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = "runs in one process: start it without torchrun or accelerate launch"
+    with pytest.raises(PolysenseError, match=f"pre-training {message}"):
+        pretrain(tmp_path / "m", **tiny)
+    with pytest.raises(PolysenseError, match=f"fine-tuning with pictures {message}"):
+        train(tmp_path / "m", "vqa", tmp_path, vl_start)
+    with pytest.raises(PolysenseError, match=f"fine-tuning with pictures {message}"):
+        train_with_method(tmp_path / "m", tmp_path, vl_start, "mase")
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ same study, each on what no other has begun.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +22,11 @@ from polysense.errors import PolysenseError
 from polysense.experiments.cells import finished, write_cell
 from polysense.experiments.vl_backbone import open_backbone
 from polysense.experiments.vl_digest import backbone_digest, digest, folder_digest, method_identity
-from polysense.folder import RESULTS_FILE, check_files, read_json
+from polysense.folder import RESULTS_FILE, check_files, read_json, working_folder
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
+from polysense.training.runs import newest_checkpoint
 from polysense.training.train import DEFAULT_TOWERS
 from polysense.vision_language.captions import read_caption_folder, take_share
 from polysense.vision_language.examples import Caption
@@ -38,6 +40,8 @@ from polysense.vision_language.settings import RunSettings
 from polysense.vision_language.tasks import Split, Task
 from polysense.vision_language.tasks.questions import QuestionAnswering
 from polysense.vision_language.with_method import fine_tune_with_method, score
+
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 5
 
@@ -278,23 +282,39 @@ class Study:
         try:
             with FileLock(f"{folder}.lock", timeout=0):
                 if not folder.exists():
-                    captions, regions, detector = self._read
-                    pretrain(
-                        folder,
-                        take_share(captions, share),
-                        regions,
-                        recipe=recipe,
-                        backbone=self._bert,
-                        config=self.config,
-                        detector=detector,
-                        overwrite=True,
-                        progress=False,
-                        seed=seed,
-                        **self.pretraining,
-                    )
+                    self._pretrain(folder, recipe, share, seed)
         except Timeout:
             return None
         return folder
+
+    def _pretrain(self, folder: Path, recipe: str, share: float, seed: int) -> None:
+        """Go on with what a kill has left, if it can be gone on with."""
+        captions, regions, detector = self._read
+
+        def run(resume: bool) -> None:
+            pretrain(
+                folder,
+                take_share(captions, share),
+                regions,
+                recipe=recipe,
+                backbone=self._bert,
+                config=self.config,
+                detector=detector,
+                overwrite=True,
+                resume=resume,
+                progress=False,
+                seed=seed,
+                **self.pretraining,
+            )
+
+        if newest_checkpoint(working_folder(folder)) is not None:
+            try:
+                run(resume=True)
+            except PolysenseError as error:
+                logger.warning("%s is pre-trained from its beginning: %s", folder.name, error)
+            else:
+                return
+        run(resume=False)
 
     def pretrained(self, recipe: str, share: float, seed: int) -> dict[str, Any]:
         """The results of a finished pre-training; PolysenseError where they are damaged."""

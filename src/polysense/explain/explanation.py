@@ -14,7 +14,7 @@ from polysense.modality import TEXT
 from polysense.models.processing import as_texts
 from polysense.prototypes.extractor import TextPrototypes
 from polysense.scene_graphs.graph import SceneGraph
-from polysense.text import clean
+from polysense.text import Text, clean
 from polysense.training.predict import Prediction, Predictor
 
 
@@ -91,6 +91,11 @@ def explain(predictor: Predictor, text: str, text_pair: str | None = None) -> Ex
     texts = (clean(text),) if text_pair is None else (clean(text), clean(text_pair))
     (given,) = as_texts(*texts)
     predictor.check_texts([given], "--text-pair")
+    with predictor.turn:
+        return _explain(predictor, texts, given)
+
+
+def _explain(predictor: Predictor, texts: tuple[str, ...], given: Text) -> Explanation:
     model, processor = predictor.model, predictor.processor
     method = model.config.method_config()
     inputs = processor(*texts).to(model.device)

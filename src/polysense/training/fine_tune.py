@@ -10,19 +10,21 @@ from typing import Any, cast
 import numpy as np
 import torch
 from transformers import PreTrainedConfig, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.utils import CONFIG_NAME
 
 from polysense.cache import Store
 from polysense.errors import PolysenseError
-from polysense.folder import PARTIAL
+from polysense.folder import PARTIAL, read_json
 from polysense.methods.catalog import MethodConfig
 from polysense.methods.mase.weights import PosteriorWeights
 from polysense.models import MODELS, PolysenseConfig, PolysensePreTrainedModel, PolysenseProcessor
-from polysense.processes import join
+from polysense.processes import join, processes, rank
 from polysense.tasks import Kind, TaskData
 from polysense.training.data import has_pairs, split_texts
 from polysense.training.e_step import EStep
 from polysense.training.problems import PROBLEMS
 from polysense.training.progress import ProgressBar
+from polysense.training.runs import newest_checkpoint
 from polysense.training.settings import TrainingSettings
 from polysense.training.trackers import place_logs
 from polysense.training.trainer import PolysenseTrainer
@@ -140,6 +142,8 @@ def fine_tune(
     problem = PROBLEMS[data.kind].with_settings(settings)
     problem.check(data)
     model = build_model(data, method, backbone, widths, settings)
+    if resume:
+        _check_base(model.config, backbone, folder)
     if settings.compile:
         model.backbone.compile(dynamic=True)  # in its place: weights keep their names; batches have many lengths
     model.train_towers(processor.begin_training())
@@ -201,9 +205,27 @@ def fine_tune(
     # It prints to standard output, which is for results.
     trainer.remove_callback(PrinterCallback)
     place_logs(trainer, folder)
+    if processes() > 1:  # all began with the same weights; from here on each draws dropout of its own
+        torch.manual_seed(settings.seed + rank())
     trainer.train(resume_from_checkpoint=resume or None)
     model.leave_towers()
     return trainer
+
+
+def _check_base(config: PolysenseConfig, backbone: str, folder: Path) -> None:
+    """Whether what stands under an adapter is what it was: a checkpoint has the adapter alone.
+
+    Raises:
+        PolysenseError: it is not.
+    """
+    newest = newest_checkpoint(folder)
+    if config.adapter is None or newest is None:
+        return
+    if read_json(newest / CONFIG_NAME)["adapter"]["base"]["sha256"] != config.adapter["base"]["sha256"]:
+        raise PolysenseError(
+            f"the run in {folder} began on other weights of {backbone}: put them back, or begin anew with --overwrite "
+            "instead of --resume"
+        )
 
 
 def predict_rows(trainer: Trainer, rows: Any) -> np.ndarray:

@@ -32,7 +32,8 @@ AHEAD = 1024
 class Predictor:
     """A trained model with its processor, ready for raw text.
 
-    Its methods may be called from several threads, which take turns; `model` and `processor` by themselves may not.
+    Its methods and `explain` may be called from several threads, which take turns; who uses `model` or `processor` by
+    themselves holds the lock `turn` meanwhile.
 
     Example:
         >>> Predictor.load("models/color").predict(["the color of a banana"])[0].label
@@ -44,13 +45,13 @@ class Predictor:
         self.processor = processor
         self.batch_size = batch_size
         # Tokenizers and what is remembered of prototypes are not made for several threads.
-        self._turn = threading.RLock()
+        self.turn = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_turn"}  # no lock can be copied
+        return {name: value for name, value in self.__dict__.items() if name != "turn"}  # no lock can be copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= {**state, "_turn": threading.RLock()}
+        self.__dict__ |= {**state, "turn": threading.RLock()}
 
     @classmethod
     def load(cls, folder: str | Path, batch_size: int = 64, store: Store = None) -> Self:
@@ -123,7 +124,7 @@ class Predictor:
             self.check_texts(texts)
         predictions = []
         bar = tqdm(total=len(split), desc="predict", unit="text", disable=not progress, leave=False)
-        with self._turn, bar:
+        with self.turn, bar:
             for start in range(0, len(split), AHEAD):
                 some = split.select(range(start, min(start + AHEAD, len(split))))
                 self.processor.look_ahead(split_texts(some))
@@ -136,7 +137,7 @@ class Predictor:
         """(N, C) log-probabilities of the classes of texts, or (N,) values."""
         split = as_split(self.kind, texts, None)
         self.check_texts(texts)
-        with self._turn:
+        with self.turn:
             self.processor.look_ahead(texts)
             return torch.from_numpy(self.outputs(self.problem.rows(split, self.processor), progress))
 
@@ -164,7 +165,7 @@ class Predictor:
         """What predictions are made of, of rows in their order."""
         collate, parts = self.problem.collator(self.processor), []
         starts = tqdm(range(0, len(rows), self.batch_size), desc="predict", disable=not progress, leave=False)
-        with self._turn:
+        with self.turn:
             for start in starts:
                 batch = collate([rows[i] for i in range(start, min(start + self.batch_size, len(rows)))])
                 inputs = send_to_device(batch, self.model.device)

@@ -12,7 +12,16 @@ from typing import Any
 from transformers.trainer_utils import get_last_checkpoint
 
 from polysense.errors import PolysenseError
-from polysense.folder import RESULTS_FILE, check_files, only_writer, read_json, whole_folder, working_folder, write_json
+from polysense.folder import (
+    RESULTS_FILE,
+    check_files,
+    check_free,
+    only_writer,
+    read_json,
+    whole_folder,
+    working_folder,
+    write_json,
+)
 from polysense.processes import is_main
 from polysense.training.trackers import clear_logs
 
@@ -35,20 +44,22 @@ def run_folder(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume:
         run: all that `resume` must find the same again, as plain JSON.
 
     Raises:
-        PolysenseError: nothing to go on from, checkpoints of another run, or some that nobody asked to replace; another
-            run is at it.
+        PolysenseError: nothing to go on from, checkpoints of another run, or some, or a result, that nobody asked to
+            replace; another run is at it.
     """
     if not is_main():
         yield working_folder(folder)
         return
     with only_writer(folder):
+        if not overwrite:  # another run may have ended there since it was looked at
+            check_free(folder, overwrite, marker=RESULTS_FILE)
         yield _begin(working_folder(folder), run, overwrite=overwrite, resume=resume)
 
 
 def _begin(partial: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Path:
     if resume:
         _check_resumable(partial, run)
-    elif _newest(partial) and not overwrite:
+    elif newest_checkpoint(partial) and not overwrite:
         raise PolysenseError(
             f"{partial} holds the checkpoints of a run that was interrupted: add --resume to go on, or --overwrite"
         )
@@ -61,7 +72,7 @@ def _begin(partial: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bo
     return partial
 
 
-def _newest(partial: Path) -> Path | None:
+def newest_checkpoint(partial: Path) -> Path | None:
     """The checkpoint that the Trainer goes on from."""
     found = get_last_checkpoint(str(partial)) if partial.is_dir() else None
     return Path(found) if found else None
@@ -73,7 +84,7 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     Raises:
         PolysenseError: either is so, or a file of theirs is not as it was written.
     """
-    newest = _newest(partial)
+    newest = newest_checkpoint(partial)
     if newest is None:
         raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
     try:
@@ -94,7 +105,7 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
 def what_is_kept(folder: Path) -> str:
     """What there is of a run that was to end in `folder` and was interrupted, and what to type to go on."""
     partial = working_folder(folder)
-    if _newest(partial):
+    if newest_checkpoint(partial):
         return f"{partial} holds a checkpoint, from which its command goes on with --resume"
     if (partial / SEARCH_FOLDER).exists():
         return f"{partial} holds the finished trials of a search, with which the same command goes on"

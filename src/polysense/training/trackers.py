@@ -46,9 +46,9 @@ def clear_logs(folder: Path) -> None:
 
 
 def keep_logs(folder: Path, staged: Path) -> None:
-    """Move TensorBoard's logs to the result, and end the run of Weights & Biases: the next is another."""
+    """Copy TensorBoard's logs to the result, and end the run of Weights & Biases: the next is another."""
     if (folder / LOGS).exists():
-        shutil.move(folder / LOGS, staged / LOGS)
+        shutil.copytree(folder / LOGS, staged / LOGS)
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish()

@@ -27,7 +27,7 @@ from polysense.methods.mase.weights import ModalityWeights
 from polysense.modality import TEXT
 from polysense.models import PolysensePreTrainedModel
 from polysense.models.processing import PROCESSOR_FILE
-from polysense.processes import join, processes
+from polysense.processes import join, processes, refuse_others, refuse_sharding
 from polysense.tasks import Defaults, Kind, TaskData, get_task, load_files
 from polysense.tasks.files import DEFAULTS_OF
 from polysense.tasks.prompts import prompted
@@ -139,6 +139,9 @@ def train(
     """
     folder = Path(output_dir)
     check_free(folder, overwrite, marker=PROCESSOR_FILE)
+    refuse_sharding()
+    if search_trials is not None:
+        refuse_others("a search (--search)")
     check_trackers(report_to)
     chosen = method_config(method) if isinstance(method, str) else method
     chosen = chosen.with_options(options or {})
@@ -162,8 +165,6 @@ def train(
     found = None
     together = join()
     if search_trials is not None:
-        if together.num_processes > 1:
-            raise PolysenseError("a search runs in one process: leave --search out, or start no others")
         specs = parse_towers(towers) if chosen.multimodal else {}
         with only_writer(folder):
             found = search(
@@ -246,8 +247,9 @@ def modality_weights(model: PolysensePreTrainedModel) -> dict[str, dict[str, flo
 
 
 def rows_digest(data: TaskData) -> str:
-    """Of the training rows, for a run that goes on: the same ones must be there again."""
-    return hashlib.sha256(json.dumps(data.splits["train"].to_dict()).encode()).hexdigest()[:12]
+    """Of all labelled rows, for a run that goes on: the same ones must be there again."""
+    rows = {name: split.to_dict() for name, split in data.labelled.items()}
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer
 
+from polysense.durable import flush
 from polysense.folder import write_checksums
 from polysense.processes import SharedBatches, gather_objects, is_main, mean_amount, processes
 from polysense.training.divergence import check_finite
@@ -87,6 +88,13 @@ class PolysenseTrainer(Trainer):
             sharded.num_processes, sharded.process_index, sharded.even_batches = 1, 0, False
         return loader
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step >= self.state.max_steps:
+            # Gone on with from a checkpoint of the last step, within an epoch: the Trainer would do one step more.
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         batches, items = super().get_batch_samples(*args, **kwargs)
         # One batch of one process counts whole; its tokens need not be counted.
@@ -154,6 +162,7 @@ class PolysenseTrainer(Trainer):
             before = list(folder.glob("checkpoint-*"))
             shutil.rmtree(folder / made.name, ignore_errors=True)
             made.rename(folder / made.name)
+            flush(folder)  # before what it replaces is gone
             for stale in before:
                 if stale.name != made.name:
                     shutil.rmtree(stale)

@@ -14,7 +14,7 @@ from polysense.errors import PolysenseError
 from polysense.folder import check_free, file_digest
 from polysense.loading import hub_errors, no_report
 from polysense.models.processing import PROCESSOR_FILE as METHOD_FILE
-from polysense.processes import processes
+from polysense.processes import refuse_others
 from polysense.training.runs import finish_run, run_folder
 from polysense.training.train import versions
 from polysense.vision_language.captions import REGIONS_FILE, load_regions
@@ -237,6 +237,7 @@ def train(
         PolysenseError: an unknown task or setting, a start that is no CMAL, a part that `read_split` refuses, or a
             folder that is not free; all before training begins.
     """
+    refuse_others("fine-tuning with pictures")
     folder = Path(output_dir)
     check_free(folder, overwrite, marker=PROCESSOR_FILE)
     chosen = get_task(task)
@@ -250,7 +251,6 @@ def train(
         "fresh": fresh,
         "look": look,
         "settings": asdict(run_settings),
-        "processes": processes(),
     }
     with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
 

@@ -18,7 +18,7 @@ from polysense.embedded import EMBEDDED, resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_free
 from polysense.loading import hub_errors, open_auto
-from polysense.processes import processes
+from polysense.processes import refuse_others
 from polysense.tasks.tables import near
 from polysense.training.runs import finish_run, run_folder
 from polysense.training.train import versions
@@ -159,6 +159,7 @@ def pretrain(
         PolysenseError: no captions, a picture without regions, nothing to associate though the recipe asks for it,
             settings out of range, a folder that is not free, or a backbone that is no BERT.
     """
+    refuse_others("pre-training")
     folder = Path(output_dir)
     check_free(folder, overwrite, marker=PROCESSOR_FILE)
     chosen = _recipe(recipe)
@@ -218,7 +219,6 @@ def pretrain(
         "object_classes": len(classes),
         "with_anchors": round(batches.with_anchors, 4),
         "digest": batches.digest,
-        "processes": processes(),
     }
     with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
 

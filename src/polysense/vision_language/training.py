@@ -102,7 +102,6 @@ def run_training(
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
-        ddp_find_unused_parameters=True,  # a step of pre-training uses the heads of one objective
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)
     rate = None if settings.head_factor == 1 else settings.head_factor * settings.learning_rate

@@ -25,7 +25,7 @@ from polysense.methods.catalog import MethodConfig, method_config
 from polysense.methods.mase.weighting import InformationWeighting
 from polysense.modality import TEXT
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification
-from polysense.processes import processes
+from polysense.processes import refuse_others
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
 from polysense.training.divergence import check_finite
@@ -97,6 +97,7 @@ def train_with_method(
         PolysenseError: an unknown method, tower or setting, a start that is no CMAL, data that cannot be read, a
             picture without regions, or a folder that is not free.
     """
+    refuse_others("fine-tuning with pictures")
     folder = Path(output_dir)
     check_free(folder, overwrite, marker=PROCESSOR_FILE)
     task = QuestionAnswering()
@@ -117,7 +118,6 @@ def train_with_method(
         "reading": (reading or Reading()).to_dict(),
         "towers": {m: e.fingerprint for m, e in processor.text.extractors.items()},
         "scene_graphs": processor.text.graphs.identity if processor.text.graphs is not None else None,
-        "processes": processes(),
     }
     with run_folder(folder, run, overwrite=overwrite, resume=resume) as partial:
         trained, left_out, log = fine_tune_with_method(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polysense.processes import add_up
+from polysense.processes import gather_objects
 
 TEMPERATURES = (0.125, 0.25, 0.5, 0.75, 1.0)
 """How far a modality alone may be believed: 0 is the prior, which says nothing, and 1 its own prediction."""
@@ -61,8 +61,9 @@ class TokenInformation:
 
     def join(self) -> TokenInformation:
         """The same with what other processes have counted."""
-        self.gained = add_up(self.gained)
-        self.tokens = int(add_up(torch.tensor(self.tokens)))
+        everywhere = gather_objects((self.gained, self.tokens))
+        self.gained = torch.stack([gained for gained, _ in everywhere]).sum(dim=0)
+        self.tokens = sum(tokens for _, tokens in everywhere)
         return self
 
     def value(self) -> float:
