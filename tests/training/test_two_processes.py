@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import distributed as dist
 from torch import multiprocessing
 
 import polysense
+from polysense.errors import PolysenseError
 from polysense.training.trainer import PolysenseTrainer
 from support import save_bert
 from tiny_runs import text_rows, write_rows
@@ -107,12 +108,23 @@ def test_a_search_takes_one_process(tmp_path: Path, tiny: dict[str, Any]) -> Non
     assert "a search (--search) runs in one process: start it without torchrun" in done.stderr
 
 
-def draw(number: int, folder: str, given: dict[str, Any]) -> None:
-    """One of two processes: what it would drop out first, and the weights that it begins with."""
-    os.environ |= {
-        "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
-        "MASTER_PORT": (Path(folder) / "port").read_text(),
-    }  # fmt: skip
+def start_two(work: Callable[..., None], *given: Any) -> None:
+    """Run `work(number, port, ...)` in two processes that know of each other."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(work, (port, *given), nprocs=2)
+
+
+def meet(number: int, port: int) -> None:
+    """What a launcher tells a process."""
+    where = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", **where}
+
+
+def draw(number: int, port: int, folder: str, given: dict[str, Any]) -> None:
+    """What a process would drop out first, and the weights that it begins with."""
+    meet(number, port)
 
     def begin(trainer: Any, **_: Any) -> None:
         drawn = torch.nn.functional.dropout(torch.ones(1000))
@@ -126,10 +138,36 @@ def draw(number: int, folder: str, given: dict[str, Any]) -> None:
 
 
 def test_each_process_drops_out_for_itself(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        (tmp_path / "port").write_text(str(free.getsockname()[1]))
-    multiprocessing.spawn(draw, (str(tmp_path), {**tiny, "method": "text"}), nprocs=2)
+    start_two(draw, str(tmp_path), {**tiny, "method": "text"})
     (one, weights), (other, others) = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in range(2))
     assert 300 < (one == other).sum() < 700
     assert all(torch.equal(weight, others[name]) for name, weight in weights.items())
+
+
+def train_on(number: int, port: int, folder: str, stops: bool, given: dict[str, Any]) -> None:
+    """Train to the end, or until a checkpoint is there."""
+    meet(number, port)
+    save = PolysenseTrainer._save_checkpoint
+
+    def save_and_stop(trainer: Any, *args: Any) -> None:
+        save(trainer, *args)
+        if stops:
+            raise KeyboardInterrupt
+
+    PolysenseTrainer._save_checkpoint = save_and_stop
+    with suppress(KeyboardInterrupt):
+        polysense.train(folder, **given)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_two_processes_go_on_to_the_very_same_weights(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    given = {**tiny, "epochs": 3, "dropout": 0.3, "store": tmp_path / "store"}
+    start_two(train_on, str(tmp_path / "whole"), False, given)
+    start_two(train_on, str(tmp_path / "m"), True, given)
+    assert list(tmp_path.glob("m.partial/checkpoint-*")) and not (tmp_path / "m").exists()
+    with pytest.raises(PolysenseError, match="had other processes"):
+        polysense.train(tmp_path / "m", resume=True, **given)
+    start_two(train_on, str(tmp_path / "m"), False, {**given, "resume": True})
+    weights, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("m", "whole"))
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights.items())
