@@ -6,6 +6,7 @@ import pickle
 import struct
 import tracemalloc
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,23 @@ START = b"\x80\x02"
 DEEP = START + b"})" + b"\x85" * 20_000 + b"Ns."  # a dictionary with a key of tuples in tuples
 WIDE = START + b"})" + b"2\x86" * 40 + b"Ns."  # each has the last one twice: 2^40 of them
 MEMO = START + b"Nr" + struct.pack("<I", 2**23) + b"."
+# The same by way of a function, which gives back what it is given.
+GIVEN = START + b"cmodule\nfirst\nq\x00})" + b"2\x86q\x010h\x00h\x01\x85R" * 40 + b"Ns."
+PRIME = 2**61 - 1  # the multiples of which hash alike
+
+
+def frozen(depth: int) -> bytes:
+    """A dictionary of two frozen sets which are equal, and each of which has the last one and a tuple of it in it."""
+    made = b""
+    for top in (0, depth):
+        made += b"(K\x01\x91\x940"
+        for i in range(top, top + depth - 1):
+            made += b"(h" + bytes([i]) + b"h" + bytes([i]) + b"\x85\x91\x940"
+    return b"\x80\x04" + made + b"}h" + bytes([depth - 1]) + b"Nsh" + bytes([2 * depth - 1]) + b"Ns."
+
+
+def keys(numbers: Iterable[int], protocol: int) -> bytes:
+    return pickle.dumps(dict.fromkeys(numbers), protocol)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +50,13 @@ MEMO = START + b"Nr" + struct.pack("<I", 2**23) + b"."
         (DEEP, "it nests deeper than 500"),
         (WIDE, "it has over 1,000,000 values in a tuple"),
         (START + b"]" * 1000 + b"a" * 999 + b".", "it nests deeper than 500"),
-        (b"\x80\x04" + b"\x8f" * 2_000_000 + b".", "it would take .* GiB of memory or more"),
+        (START + b"]" * 2_000_000 + b".", "it would take .* GiB of memory or more"),
+        (GIVEN, "it has over 1,000,000 values in a tuple"),
+        (frozen(40), "it has a set in it"),
+        (pickle.dumps({6, 7}, 4), "it has a set in it"),
+        *((keys((PRIME * i for i in range(1100)), protocol), "it has over 1,000 integers") for protocol in (0, 2)),
+        (b"(d" + b"".join(b"I%#x\nNs" % (PRIME * i) for i in range(2**8, 1400)) + b".", "it has over 1,000 integers"),
+        *((pickle.dumps(10**3000, protocol), "it has an integer of over 255 bytes") for protocol in (0, 2)),
     ],
 )
 def test_what_would_fill_the_memory_or_end_the_process(data: bytes, reason: str) -> None:
@@ -71,8 +95,10 @@ TUPLE = (1, 2.5)
 VALUES: list[Any] = [
     None,
     [True, False, 3, -70_000, 2**40, -(2**200), 2.5, "a", "é\nb" * 200, b"a", b"\n" * 300, bytearray(b"a\n")],
-    {"a": [{"b": (1, (2, (3, 4)))}], 5: {6, 7}, "f": frozenset({TUPLE}), "shared": [TUPLE, TUPLE]},
+    {"a": [{"b": (1, (2, (3, 4)))}], 5: {6: 7}, TUPLE: 8, "shared": [TUPLE, TUPLE]},
     [[i, str(i)] for i in range(3000)],
+    {sign * (10**17 + i): -(10**18) for i in range(1500) for sign in (1, -1)},
+    [2**128 - 1] * 5 + [2**64 - i for i in range(900)],
     {"pairs": tuple((i, i + 1) for i in range(3000))},
     OrderedDict(a=1, b=OrderedDict(c=2)),
     complex(1, 2),
@@ -105,4 +131,4 @@ def test_they_are_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
     assert "\n" not in str(caught.value)
     header = b"\x93NUMPY\x01\x00\x02\x00\n\n"
     with pytest.raises(PolysenseError, match=r"info cannot be read \(it n"):
-        read_info(header + data)
+        read_info(header + data, ["objects_id"])

@@ -1,7 +1,7 @@
 """What a pickle would take of the memory and of the stack, told from its instructions before any of them is followed.
 
-An unpickler believes what it reads: nine bytes make it fill gigabytes with places of its memo, and a key of tuples in
-tuples ends the process where its hash is taken.
+An unpickler believes what it reads: nine bytes make it fill gigabytes with places of its memo, a key of tuples in
+tuples ends the process where its hash is taken, and keys whose hashes are alike take it hours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _PER_HOLDER = 256  # bytes, on top: a dictionary, set or tensor comes of one to 
 _STOP = pickle.STOP[0]
 _DEEPEST = 500  # no data nest so; the hash of tuples takes the stack of C, which ends at some ten thousand
 _MOST_HASHED = 10**6  # values in one another that the hash of a tuple comes by, one that is there twice twice
-
+# Multiples of 2^61 - 1 hash alike, and only eight of them have 8 bytes. Larger integers are states of random numbers.
+_USUAL = 8  # bytes
+_LARGEST = 255  # bytes; Python neither reads nor writes those of over 4,300 digits
+_MOST_LARGE = 1000
 
 _Value = tuple[int, int]
 _LEAF = (0, 1)
@@ -39,7 +42,7 @@ def check_pickle(data: bytes | mmap, most: int, start: int = 0) -> tuple[int, se
         texts (from protocol 4 on), which torch does not read.
 
     Raises:
-        UnpackingError: it would take more, or it nests deeper than data do.
+        UnpackingError: it would take more, or it has what data have not: values nested deep, sets, large integers.
         ValueError: it is cut short or damaged.
     """
     reading = _Reading(data, most, start)
@@ -62,7 +65,7 @@ class _Reading:
         self._stack: list[_Value] = []
         self._marks: list[int] = []
         self._memo: dict[int, _Value] = {}
-        self._holders = 0
+        self._holders = self._large = 0
 
     def to_end(self) -> None:
         data, place, push = self.data, self.start, self._stack.append
@@ -119,6 +122,19 @@ class _Reading:
         self.names.add(lines.decode(errors="replace").strip().replace("\n", "."))
         self._stack.append(_LEAF)
 
+    def integer(self, size: int) -> None:
+        """One of so many bytes."""
+        if size > _LARGEST:
+            raise UnpackingError(f"it has an integer of over {_LARGEST} bytes")
+        self._large += size > _USUAL
+        if self._large > _MOST_LARGE:
+            raise UnpackingError(f"it has over {_MOST_LARGE:,} integers of more than {_USUAL} bytes")
+        self._stack.append(_LEAF)
+
+    def refuse_set(self) -> None:
+        # The hash of a frozen set comes by each value in it as often as it is there, and equal ones are compared so.
+        raise UnpackingError("it has a set in it")
+
     def make(self, count: int, to_mark: bool, holders: int, of: Callable[[list[_Value]], _Value]) -> None:
         """One value of the topmost: of `count`, and, `to_mark`, of all above the last mark; as so many new holders."""
         begin = (self._marks.pop() if to_mark else len(self._stack)) - count
@@ -142,16 +158,16 @@ class _Reading:
 # What a value is that is made of others, and one that others are put into.
 
 
-def _of_tuple(parts: list[_Value]) -> _Value:
+def _of_hashed(parts: list[_Value]) -> _Value:
     return 1 + max((depth for depth, _ in parts), default=0), 1 + sum(hashed for _, hashed in parts)
 
 
-def _of_others(parts: list[_Value]) -> _Value:
+def _of_unhashed(parts: list[_Value]) -> _Value:
     return 1 + max((depth for depth, _ in parts), default=0), 1
 
 
 def _filled(parts: list[_Value]) -> _Value:
-    return max(parts[0][0], _of_others(parts[1:])[0]), parts[0][1]
+    return max(parts[0][0], _of_unhashed(parts[1:])[0]), parts[0][1]
 
 
 _Follow = Callable[[_Reading, bytes], None]
@@ -159,6 +175,12 @@ _Follow = Callable[[_Reading, bytes], None]
 
 def _number(argument: bytes) -> int:
     return int.from_bytes(argument, "little")
+
+
+def _size_of_text(line: bytes) -> int:
+    """About the bytes of the integer that a line says; unpicklers read hexadecimal ones, too."""
+    length = len(line) - len("0x\n")
+    return -(-length // 2 if b"x" in line.lower() else -length * 5 // 12)
 
 
 _FOLLOWED: dict[str, _Follow] = {
@@ -176,10 +198,14 @@ _FOLLOWED: dict[str, _Follow] = {
     "POP_MARK": lambda reading, _: reading.pop_mark(),
     "DUP": lambda reading, _: reading.duplicate(),
     "GLOBAL": lambda reading, lines: reading.name(lines),
-}
-_TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-_FILLING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
-_HOLDERS = ("EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET")
+    "INT": lambda reading, line: reading.integer(_size_of_text(line)),
+    "LONG": lambda reading, line: reading.integer(_size_of_text(line)),
+    "LONG1": lambda reading, counted: reading.integer(len(counted) - 1),
+    "LONG4": lambda reading, counted: reading.integer(len(counted) - 4),
+} | dict.fromkeys(("EMPTY_SET", "ADDITEMS", "FROZENSET"), lambda reading, _: reading.refuse_set())
+_UNHASHED = ("LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT")
+_FILLING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
+_HOLDERS = ("EMPTY_LIST", "EMPTY_DICT")
 _LINES = ("GLOBAL", "INST")  # whose argument has two lines
 _COUNTED = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -207,7 +233,8 @@ def _followed(code: pickletools.OpcodeInfo) -> _Follow | None:
     to_mark = pickletools.markobject in taken
     count = taken.index(pickletools.markobject) if to_mark else len(taken)
     filling = code.name in _FILLING
-    of = _of_tuple if code.name in _TUPLES else _filled if filling else _of_others
+    # A function may give one of its arguments, such as a tuple.
+    of = _filled if filling else _of_unhashed if code.name in _UNHASHED else _of_hashed
     return lambda reading, _: reading.make(count, to_mark, not filling, of)
 
 

@@ -16,6 +16,7 @@ from torch import nn
 import fake_checkpoints as fake
 from polysense import unpacking
 from polysense.errors import PolysenseError
+from polysense.towers import torchscript
 from polysense.towers.checkpoints import read_checkpoint
 from polysense.towers.torchscript import CodeError, is_torchscript, read_torchscript
 
@@ -134,6 +135,32 @@ def test_a_pickle_in_an_archive_that_would_end_the_process(tmp_path: Path) -> No
     file = fake.save_openai(tmp_path / "m.pt", fake.original_text(fake.TINY))
     rewritten(file, {"data.pkl": b"\x80\x02})" + b"\x85" * 20_000 + b"Ns."})
     with pytest.raises(ValueError, match="it nests deeper than 500"):
+        read_torchscript(file)
+
+
+def test_code_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class may be asked for as often as the pickle has room for its name."""
+    file = saved(tmp_path / "m.pt", torch.jit.script(Parts()))
+    expected = read_torchscript(file)
+    read: list[str] = []
+    whole = torchscript.read_entry
+    monkeypatch.setattr(torchscript, "read_entry", lambda a, entry: (read.append(entry.filename), whole(a, entry))[1])
+    with zipfile.ZipFile(file) as archive:
+        data = archive.read("m/data.pkl")
+    name = data[2 : data.index(b"q\x00")]
+    rewritten(file, {"data.pkl": data[:2] + (name + b"0") * 1000 + data[2:]})
+    assert list(read_torchscript(file)) == list(expected)
+    code = [name for name in read if name.endswith(".py")]
+    assert code and len(set(code)) == len(code)
+
+
+def test_code_of_an_archive_has_a_limit(tmp_path: Path) -> None:
+    file = saved(tmp_path / "m.pt", torch.jit.script(Parts()))
+    with zipfile.ZipFile(file) as archive:
+        (place,) = (name for name in archive.namelist() if name.endswith("/linear.py"))
+        code = archive.read(place)
+    rewritten(file, {place.partition("/")[2]: code + b"#" * 2**24})
+    with pytest.raises(ValueError, match="its code has far more than a model's"):
         read_torchscript(file)
 
 

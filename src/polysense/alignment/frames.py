@@ -188,8 +188,7 @@ def _video(data: bytes) -> list[tuple[Frame, int]]:
             start, end = _stretch(container)
         with _open(data) as container:  # anew: not every file can be wound back
             stream = _video_stream(container)
-            # A frame may be larger than the file announces.
-            stream.codec_context.options = {"max_pixels": str(int(MAX_MEGAPIXELS * 1e6))}
+            stream.codec_context.options = _limits()
             frames = [
                 (_frame(_upright(frame)), times) for frame, times in _on_show(_timed(container, stream), start, end)
             ]
@@ -201,8 +200,14 @@ def _video(data: bytes) -> list[tuple[Frame, int]]:
 
 
 def _open(data: bytes) -> InputContainer:
-    # Old files have titles in any encoding.
-    return av.open(io.BytesIO(data), mode="r", metadata_errors="replace", options={"format_whitelist": _CONTAINERS})
+    # FFmpeg decodes a frame to find out what a stream is. Old files have titles in any encoding.
+    options = {"format_whitelist": _CONTAINERS, **_limits()}
+    return av.open(io.BytesIO(data), mode="r", metadata_errors="replace", options=options)
+
+
+def _limits() -> dict[str, str]:
+    """What decoders are told: a frame may be larger than the file announces."""
+    return {"max_pixels": str(int(MAX_MEGAPIXELS * 1e6))}
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
@@ -256,6 +261,8 @@ def _stretch(container: InputContainer) -> tuple[float, float]:
     announced = (container.duration or 0) / av.time_base
     if last < WHOLE_ABOVE * announced:
         raise UnusableError(f"cut off: {last:.1f} of {announced:.1f} seconds are there")
+    if not all(size):  # FFmpeg would not decode a frame to tell
+        raise UnusableError(f"its first frame cannot be decoded, or has more than {MAX_MEGAPIXELS} megapixels")
     return (0, len(begins)) if container.format.name == _ORDERED else (min(begins), max(ends))
 
 

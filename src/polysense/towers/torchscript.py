@@ -23,6 +23,7 @@ from polysense.pickles import check_pickle
 from polysense.unpacking import most_unpacked, read_entry
 
 _CODE = "__torch__"
+_MOST_CODE = 2**24  # bytes of all classes; those of a transformer of 24 layers, traced, have a hundredth of it
 _HELD = re.compile(r"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]\n(?:  __buffers__ = \[(.*)\]\n)?", re.M)
 _TYPES = {
     "DoubleStorage": torch.float64,
@@ -93,13 +94,18 @@ class _Unpickler(pickle.Unpickler):
         (place,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
         self._archive, self._root = archive, place.removesuffix("data.pkl")
         self._storages: dict[str, Tensor] = {}
+        self._classes: dict[tuple[str, str], type[_Module]] = {}
+        self._held: dict[str, dict[str, frozenset[str]]] = {}
+        self._code = 0
         data = self._read("data.pkl")
         check_pickle(data, most)
         super().__init__(io.BytesIO(data), encoding="utf-8")
 
     def find_class(self, module: str, name: str, /) -> Any:
         if module.split(".")[0] == _CODE:
-            return type("Module", (_Module,), {"held": self._held(module, name)})
+            if (module, name) not in self._classes:
+                self._classes[module, name] = type("Module", (_Module,), {"held": self._held_by(module)[name]})
+            return self._classes[module, name]
         if module == "torch._utils" and name == "_rebuild_tensor_v2":
             return _tensor
         if module == "torch.jit._pickle":  # lists of one type, whose first argument is the list
@@ -120,11 +126,18 @@ class _Unpickler(pickle.Unpickler):
             raise ValueError(f"data/{key} has {len(self._storages[key])} numbers, not {count}")
         return self._storages[key]
 
-    def _held(self, module: str, name: str) -> frozenset[str]:
-        """The names of the parameters and buffers of a class."""
-        code = self._read(f"code/{module.replace('.', '/')}.py").decode()
-        found = next(match for match in _HELD.finditer(code) if match[1] == name)
-        return frozenset(re.findall(r'"([^"]*)"', f"{found[2]}{found[3] or ''}"))
+    def _held_by(self, module: str) -> dict[str, frozenset[str]]:
+        """The names of the parameters and buffers of each class in a file of code, which is read once."""
+        place = f"code/{module.replace('.', '/')}.py"
+        if place not in self._held:
+            self._code += self._archive.getinfo(self._root + place).file_size
+            if self._code > _MOST_CODE:
+                raise ValueError("its code has far more than a model's")
+            found = _HELD.findall(self._read(place).decode())
+            self._held[place] = {
+                name: frozenset(re.findall(r'"([^"]*)"', parameters + buffers)) for name, parameters, buffers in found
+            }
+        return self._held[place]
 
     def _read(self, name: str) -> bytes:
         return read_entry(self._archive, self._archive.getinfo(self._root + name))

@@ -86,6 +86,14 @@ def test_a_pickle_of_python_2(tmp_path: Path, instances: Path) -> None:
     assert read_refcoco(file, instances, "val") == EXPRESSIONS[2:]
 
 
+@pytest.mark.parametrize("field", ["ref_id", "split"])
+def test_numbers_of_thousands_of_digits(tmp_path: Path, instances: Path, field: str) -> None:
+    file = tmp_path / "refs.p"
+    file.write_bytes(pickle.dumps([REFERENCE | {field: 10**5000}], protocol=2))
+    with pytest.raises(PolysenseError, match=r"refs\.p: .*it has an integer of over 255 bytes"):
+        read_refcoco(file, instances)
+
+
 @pytest.mark.parametrize("name", ["refs.p", "refs.json", "refs.json.gz"])
 def test_refcoco_round_trip(tmp_path: Path, name: str) -> None:
     boxes = {"581857": [(LADY, "person"), (BOY, "person")], "x": [((1.0, 2.0, 3.0, 4.0), "cat")]}

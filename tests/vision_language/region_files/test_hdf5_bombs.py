@@ -88,6 +88,35 @@ def test_other_ways_to_pack(tmp_path: Path, twice: bool) -> None:
         open_regions(tmp_path / "a.h5")
 
 
+def test_many_pictures_of_the_same_rows(tmp_path: Path) -> None:
+    """Each picture has its own copy of them in memory; one picture may have several names."""
+    adaptive(tmp_path / "a.h5", image_ids=["1", "2"], pos_boxes=np.array([[0, 3], [0, 3]]))
+    with pytest.raises(PolysenseError, match=r"a\.h5: some of the 3 rows of image_features are of several pictures"):
+        open_regions(tmp_path / "a.h5")
+    (tmp_path / "ids.json").write_text('{"1": 0, "one": 0}')
+    assert list(open_regions(tmp_path / "a.h5", ids_file=tmp_path / "ids.json")) == ["1", "one"]
+
+
+@pytest.mark.parametrize(("rows", "message"), [(2**17, "unpack to"), (2**16, "picture '1'")])
+def test_small_numbers_that_become_large_ones(tmp_path: Path, little: None, rows: int, message: str) -> None:
+    adaptive(tmp_path / "a.h5", image_ids=["1"], image_size=[[9, 9]], pos_boxes=[[0, rows]], spatial_features=None)
+    with h5py.File(tmp_path / "a.h5", "a") as target:
+        del target["image_features"], target["image_bb"]
+        target.create_dataset("image_features", (rows, 40), "i1", compression="gzip")
+        target.create_dataset("image_bb", (rows, 4), "i1", compression="gzip")
+    with pytest.raises(PolysenseError, match=message):
+        open_regions(tmp_path / "a.h5", in_memory=True)["1"]
+
+
+def test_many_pictures_without_a_row(tmp_path: Path, little: None) -> None:
+    adaptive(tmp_path / "a.h5", pos_boxes=None)
+    with h5py.File(tmp_path / "a.h5", "a") as target:
+        target.create_dataset("image_ids", data=np.arange(2**20, dtype=np.int32), compression="gzip", shuffle=True)
+        target.create_dataset("pos_boxes", (2**20, 2), "i1", compression="gzip")
+    with pytest.raises(PolysenseError, match=r"a\.h5: .* MiB that unpack to 1\.0\d GiB, over 100 times as much"):
+        open_regions(tmp_path / "a.h5")
+
+
 @pytest.mark.parametrize("name", ["tag_names", "image_ids"])
 def test_many_texts_that_are_the_same_one(tmp_path: Path, little: None, name: str) -> None:
     adaptive(tmp_path / "a.h5", **({"image_ids": ["1", "2"]} | {name: None}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
+import zipfile
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from polysense.errors import PolysenseError
-from polysense.vision_language.region_files import open_regions
+from polysense.vision_language.region_files import npz, open_regions
 
 SHARES = np.array([[0, 0, 0.5, 0.5, 0.5, 0.5], [0.25, 0.125, 1, 1, 0.75, 0.875]], dtype=np.float16)
 SIZES = {"9": (640, 480), "dev-850-0-img0": (100, 80), "1": (10, 10)}
@@ -110,20 +112,6 @@ def test_bottom_up_attention_pytorch_counts_background_as_class_0(tmp_path: Path
     assert open_regions(path)["9"].tags == ["", ""]
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize("kind", ["<i8", "<f4", ">i4"])
-def test_info_reads_as_numpy_does(protocol: int, kind: str) -> None:
-    from polysense.vision_language.region_files.pickled_info import read_info
-
-    values = {"objects_id": np.array([[5, 6], [7, 8]], dtype=kind, order="F"), "scalar": np.float32(2.5), "text": "é"}
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": ()})
-    pickle.dump(np.array(values, dtype=object), stream, protocol=protocol)
-    found = read_info(stream.getvalue())
-    assert np.array_equal(found["objects_id"], values["objects_id"]) and found["scalar"] == 2.5
-    assert found["text"] == "é"
-
-
 class _Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.mkdir, (Path("made_by_a_pickle"),)
@@ -149,6 +137,7 @@ class _Evil:
         (bottom_up(info={"objects_id": _Evil()}), "only plain data are read"),
         (bottom_up(info={"objects_id": np.array([0, 9])}), "object classes from 0 to 9, but 3 names"),
         (bottom_up(info={"objects_id": np.array([1.5, 2])}), "one whole number a region"),
+        (bottom_up(info={"objects_id": np.array([1, 2, 3])}), r"objects_id: shape \(3,\) for 2 boxes"),
         (bottom_up(info={}), "no objects_id"),
         (bottom_up(info=None), "no array 'info'"),
         (bottom_up(x=np.array([{}, {}], dtype=object)), "array 'x' is damaged"),
@@ -182,25 +171,6 @@ def test_sizes_are_asked_for(tmp_path: Path) -> None:
         open_regions(path)["9"]
     with pytest.raises(PolysenseError, match="no picture '9'"):
         open_regions(path, sizes={"1": (2, 2)})["9"]
-
-
-def test_damaged_info_is_never_a_traceback() -> None:
-    from polysense.vision_language.region_files.pickled_info import read_info
-
-    with np.load(io.BytesIO(bottom_up()), allow_pickle=False) as loaded:
-        member = loaded.zip.read("info.npy")
-    random = np.random.default_rng(0)
-    for length in range(0, len(member), 7):
-        with pytest.raises(PolysenseError):
-            read_info(member[:length])
-    for _ in range(1000):
-        damaged = bytearray(member)
-        for place in random.integers(0, len(member), 2):
-            damaged[place] = int(random.integers(0, 256))
-        try:
-            read_info(bytes(damaged))
-        except PolysenseError as error:
-            assert "\n" not in str(error)  # noqa: PT017
 
 
 def test_bad_databases(tmp_path: Path) -> None:
@@ -241,3 +211,48 @@ def test_a_file_with_holes_that_says_it_has_terabytes(tmp_path: Path) -> None:
         stream.truncate(2**42)
     with pytest.raises(PolysenseError, match=r"1\.npz: over 1 GiB; one picture a file is expected"):
         open_regions(tmp_path)
+
+
+def with_header(shape: str) -> bytes:
+    """An NPZ whose features are as the header says, and without a number in them."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape},)}}".encode()
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("features.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "shape", ["-" * 9000 + "1", "-" * 3000 + "1", "(" * 150 + ")" * 150, "1" + "+1" * 3000, "1,10**9"]
+)
+@pytest.mark.parametrize("kind", ["folder", "lmdb"])
+def test_odd_headers(tmp_path: Path, shape: str, kind: str) -> None:
+    files = {"1.npz": with_header(shape)}
+    with pytest.raises(PolysenseError, match=r"array 'features' is damaged \(.+\)") as caught:
+        open_regions(folder(tmp_path / "x", files) if kind == "folder" else database(tmp_path / "x", files, keys=True))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    path = folder(tmp_path / "x", {"9.npz": bottom_up()})
+    source = open_regions(path)
+    monkeypatch.setattr(npz, "finite", full)
+    for read in (lambda: source["9"], lambda: open_regions(path)):
+        with pytest.raises(PolysenseError, match=r"x.*9.*: its regions do not fit into memory; extract"):
+            read()
+
+
+@pytest.mark.parametrize("kind", ["folder", "lmdb"])
+def test_small_numbers_that_become_large_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(npz, "LARGEST", 2**20)
+    for rows in (2**15, 2**13):
+        content = packed({"x": np.ones((rows, 20), np.int8), "bbox": np.zeros((rows, 4), np.int8)})
+        files = {"1.npz": content}
+        path = tmp_path / f"{rows}"
+        with pytest.raises(
+            PolysenseError, match="over 1 GiB as float32, array 'x' included" if rows > 2**13 else "num_"
+        ):
+            open_regions(folder(path, files) if kind == "folder" else database(path, files, keys=True))["1"]

@@ -37,18 +37,22 @@ def read_pickle(file: Path | str) -> Any:
     except OSError as error:
         raise PolysenseError(f"{file}: cannot be read ({error.strerror or error}); check the path") from None
     try:
-        return unpickle(PlainUnpickler, data, "utf-8")
+        return unpickle(PlainUnpickler, data, "utf-8", most_unpacked(len(data)))
     except ValueError as error:
         raise PolysenseError(f"{file}: not a pickle of plain data ({error}); fetch it again or give JSON") from None
 
 
-def unpickle(kind: type[PlainUnpickler], data: bytes, encoding: str) -> Any:
+def unpickle(kind: type[PlainUnpickler], data: bytes, encoding: str, most: int) -> Any:
     """What an unpickler of this kind makes of the bytes.
+
+    Args:
+        encoding: of the texts of Python 2.
+        most: bytes that it may take of the memory.
 
     Raises:
         ValueError: whatever is wrong with them; damaged ones raise nearly every kind of error.
     """
-    check_pickle(data, most_unpacked(len(data)))
+    check_pickle(data, most)
     try:
         return kind(io.BytesIO(data), encoding=encoding).load()
     except (MemoryError, RecursionError):

@@ -28,6 +28,7 @@ from polysense.vision_language.region_files.source import (
     PerProcess,
     RegionFile,
     Sizes,
+    bytes_held,
     make_regions,
     picture_name,
     size_of,
@@ -39,6 +40,7 @@ _BY_REGION = (_FEATURES, _BOXES, _SHARES, "tags", "scores")
 _TEXTS = ("image_ids", "tag_names")
 _PACKERS = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}  # LZF makes at most 88 bytes of one
 _FILTERS = {*_PACKERS, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+_PER_PICTURE = 1024  # bytes of its name and place, and of what holds its parts
 _MOST_OF_DEFLATE = 1032  # bytes that one may become
 
 
@@ -165,7 +167,7 @@ def _check_storage(path: Path, file: Any) -> None:
         filters = _filters(part)
         if not _FILTERS.issuperset(filters) or sum(code in _PACKERS for code in filters) > 1:
             raise PolysenseError(f"{path}: {name} is packed in a way that is not read; write it with gzip or unpacked")
-        held += part.nbytes
+        held += bytes_held(part.size, part.dtype) + (_PER_PICTURE * part.size if name == "image_ids" else 0)
         chunk = max(chunk, _largest_chunk(part, most))  # one at a time is unpacked
     if held + chunk > most:
         raise _too_large(path, held + chunk)
@@ -305,6 +307,12 @@ def _ranges(path: Path, file: Any, rows: Mapping[str, int]) -> NDArray[np.int64]
         raise PolysenseError(
             f"{path}, picture {list(rows)[worst]!r}: its rows {used[worst, 0]} to {used[worst, 1]} are not among the "
             f"{total} of {_FEATURES}; fetch or write the file again"
+        )
+    # Names may share a picture, but pictures no rows: each has a copy of its own in memory.
+    used = ranges[np.unique(list(rows.values()))]
+    if (used[:, 1] - used[:, 0]).sum(dtype=float) > total:
+        raise PolysenseError(
+            f"{path}: some of the {total} rows of {_FEATURES} are of several pictures; fetch or write the file again"
         )
     return ranges
 

@@ -11,7 +11,6 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -23,10 +22,18 @@ from polysense.errors import PolysenseError
 from polysense.unpacking import read_entry
 from polysense.vision_language.region_files.object_names import ObjectNames
 from polysense.vision_language.region_files.pickled_info import read_info
-from polysense.vision_language.region_files.source import RegionFile, Sizes, by_picture, finite, make_regions, size_of
+from polysense.vision_language.region_files.source import (
+    LARGEST,
+    RegionFile,
+    Sizes,
+    by_picture,
+    bytes_held,
+    finite,
+    make_regions,
+    size_of,
+)
 from polysense.vision_language.regions import Regions
 
-_LARGEST = 2**30  # bytes of one picture, packed or unpacked
 # What zipfile raises of damaged files; a wrong byte may ask for another version or compression.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -37,6 +44,18 @@ _ZIP_ERRORS = (
     OSError,
     RuntimeError,
     ValueError,
+)
+# What numpy raises of damaged arrays; their headers are read as Python's expressions.
+_ARRAY_ERRORS = (
+    ValueError,
+    EOFError,
+    OSError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    SyntaxError,
+    TokenError,
 )
 
 
@@ -73,6 +92,8 @@ def width_of(source: Path | IO[bytes], where: object) -> int:
         features = finite("features", arrays.get("features" if arrays.has("features") else "x"), (None, None))
     except PolysenseError as error:
         raise PolysenseError(f"{where}: {error}") from None
+    except MemoryError:
+        raise PolysenseError(f"{where}: its regions do not fit into memory; extract the picture again") from None
     return features.shape[1]
 
 
@@ -109,21 +130,18 @@ def _bottom_up(arrays: _Arrays, object_names: ObjectNames | None) -> Regions:
     count, height, width = (_whole(name, arrays.get(name)) for name in ("num_bbox", "image_h", "image_w"))
     if count != len(boxes):
         raise PolysenseError(f"num_bbox is {count}, but there are {len(boxes)} boxes; extract the picture again")
-    info: Mapping[str, Any] = {}
+    tags, scores = None, None
     if object_names is not None:
-        info = read_info(arrays.content("info"))
+        info = read_info(arrays.content("info"), ("objects_id", "objects_conf"))
         if "objects_id" not in info:
             raise PolysenseError("info has no objects_id, so there are no tags; leave tag_names out")
-    tags = None if object_names is None else object_names.of_ids(_numbers(info, "objects_id"), background=True)
-    scores = _numbers(info, "objects_conf") if "objects_conf" in info else None
+        ids, scores = info["objects_id"], info.get("objects_conf")
+        if ids.shape != (count,):
+            raise PolysenseError(
+                f"info, objects_id: shape {ids.shape} for {count} boxes; one number a region is expected"
+            )
+        tags = object_names.of_ids(ids, background=True)
     return make_regions(arrays.get("x"), boxes, (width, height), tags, scores)
-
-
-def _numbers(info: Mapping[str, Any], name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(info[name])
-    except (ValueError, TypeError):
-        raise PolysenseError(f"info, {name}: one number a region is expected; extract the picture again") from None
 
 
 def _whole(name: str, value: NDArray[Any]) -> int:
@@ -138,7 +156,7 @@ class _Arrays:
     def __init__(self, source: Path | IO[bytes]) -> None:
         # Read whole: a picture's file is small, and no handle stays open.
         try:
-            if isinstance(source, Path) and source.stat().st_size > _LARGEST:
+            if isinstance(source, Path) and source.stat().st_size > LARGEST:
                 raise PolysenseError("over 1 GiB; one picture a file is expected")
             data = source.read_bytes() if isinstance(source, Path) else source.read()
         except OSError as error:
@@ -148,8 +166,9 @@ class _Arrays:
         except _ZIP_ERRORS as error:
             raise PolysenseError(f"not a whole NPZ ({error}); extract the picture again") from None
         self.members = {info.filename.removesuffix(".npy"): info for info in self._zip.infolist()}
-        if sum(info.file_size for info in self.members.values()) > _LARGEST:
+        if sum(info.file_size for info in self.members.values()) > LARGEST:
             raise PolysenseError("over 1 GiB unpacked; one picture a file is expected")
+        self._held = 0
 
     def has(self, name: str) -> bool:
         return name in self.members
@@ -167,6 +186,10 @@ class _Arrays:
     def get(self, name: str) -> NDArray[Any]:
         try:
             array = np.lib.format.read_array(io.BytesIO(self.content(name)), allow_pickle=False)
-        except (ValueError, EOFError, OSError, MemoryError, OverflowError, TypeError, SyntaxError, TokenError) as error:
-            raise PolysenseError(f"array {name!r} is damaged ({error}); extract the picture again") from None
+        except _ARRAY_ERRORS as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PolysenseError(f"array {name!r} is damaged ({reason}); extract the picture again") from None
+        self._held += bytes_held(array.size, array.dtype)
+        if self._held > LARGEST:
+            raise PolysenseError(f"over 1 GiB as float32, array {name!r} included; one picture a file is expected")
         return np.asarray(array)

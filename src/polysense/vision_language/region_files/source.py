@@ -23,6 +23,9 @@ Sizes = Mapping[str, tuple[int, int]]
 _ENDING = re.compile(r"\.(npz|npy|jpe?g|png)$", re.IGNORECASE)
 _PREFIX = re.compile(r"^(coco_(train|val|test)\d{4}|flickr30k|nlvr2|vg)_", re.IGNORECASE)
 
+LARGEST = 2**30
+"""Bytes of one picture's regions, packed, unpacked and as numbers in memory."""
+
 T = TypeVar("T")
 
 
@@ -73,6 +76,10 @@ class RegionFile(ABC):
             return self._read(picture, self._entries[picture])
         except PolysenseError as error:
             raise PolysenseError(f"{self.path}, picture {picture!r}: {error}") from None
+        except MemoryError:
+            raise PolysenseError(
+                f"{self.path}, picture {picture!r}: its regions do not fit into memory; extract the picture again"
+            ) from None
 
     @abstractmethod
     def _read(self, picture: str, entry: Any, /) -> Regions:
@@ -143,6 +150,11 @@ def size_of(picture: str, sizes: Sizes | None) -> tuple[int, int]:
     if picture not in sizes:
         raise PolysenseError(f"the sizes given have no picture {picture!r}; give the sizes of all pictures")
     return sizes[picture]
+
+
+def bytes_held(count: int, kind: np.dtype[Any]) -> int:
+    """Bytes of so many numbers in a file's own type or as float32, which is made of smaller ones, if that is more."""
+    return count * max(kind.itemsize, np.dtype(np.float32).itemsize)
 
 
 def finite(name: str, values: NDArray[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
