@@ -21,11 +21,19 @@ from transformers.utils import (
 
 from polysense.errors import PolysenseError
 from polysense.folder import read_json
-from polysense.pickles import PER_BYTE, UnpackingError, check_pickle
+from polysense.pickles import PER_BYTE, Call, UnpackingError, check_pickle
 from polysense.unpacking import most_unpacked, read_entry
 
-# What `weights_only` lets a pickle call, and what makes of a few bytes as many as it likes.
-_MULTIPLYING = ("bytearray", "encode", "_rebuild_device_tensor_from_cpu_tensor")
+# All that a state dict needs. Of what `weights_only` lets a pickle call else, much makes of a few bytes as many as it
+# likes: a bytearray of a number, a tensor or a set of a tensor of one number that is shown over and over.
+_CALLS = {
+    Call("collections.OrderedDict", "nothing"),
+    Call("collections.OrderedDict.__setstate__", "dictionary"),  # `_metadata`, which `Module.state_dict` adds
+    *(
+        Call(f"torch._utils.{name}", "values")
+        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter")
+    ),
+}
 _OLD_PICKLES = 5  # in front of the numbers: two of the format, the machine's, the state dict, and its storages
 _END, _FAR_END, _FAR_PLACE = 22, 56, 20  # bytes of what closes a zip, and of its larger kind with the place of that
 
@@ -40,11 +48,14 @@ def check_weights(file: Path) -> None:
     most = most_unpacked(file.stat().st_size)
     try:
         with file.open("rb") as stream:
-            names = _zipped(stream, most) if stream.read(4) == b"PK\x03\x04" else _old(stream, most)
-        if found := [name for name in names if name.rpartition(".")[2] in _MULTIPLYING]:
-            raise UnpackingError(f"it asks for {found[0]}, which can fill the memory")
+            calls = _zipped(stream, most) if stream.read(4) == b"PK\x03\x04" else _old(stream, most)
     except UnpackingError as error:
         raise _refused(file, str(error)) from None
+    if odd := sorted(calls - _CALLS):
+        raise PolysenseError(
+            f"{file}: it calls {odd[0].name[:80]!r} as no state dict does, which could run code or fill the memory; "
+            "get the model again, best as safetensors, or save its state dict alone"
+        )
 
 
 def check_sum(file: Path, tensors: Iterable[Tensor]) -> None:
@@ -89,10 +100,10 @@ def _refused(file: Path, reason: str) -> PolysenseError:
     return PolysenseError(f"{file}: {reason}, as no model's do; get the model again, best as safetensors")
 
 
-def _zipped(stream: BinaryIO, most: int) -> set[str]:
-    """What the pickles of a zip ask for by name."""
+def _zipped(stream: BinaryIO, most: int) -> set[Call]:
+    """What the pickles of a zip call."""
     _check_end(stream)
-    names: set[str] = set()
+    calls: set[Call] = set()
     with zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
         if (held := sum(entry.file_size for entry in entries)) > most:
@@ -103,8 +114,8 @@ def _zipped(stream: BinaryIO, most: int) -> set[str]:
             if entry.filename.lower().endswith("data.pkl"):
                 if entry.file_size * PER_BYTE > most:
                     raise UnpackingError(f"its pickle unpacks to {entry.file_size / 2**20:.3g} MiB")
-                names |= check_pickle(read_entry(archive, entry), most)[1]
-    return names
+                calls |= check_pickle(read_entry(archive, entry), most)[1]
+    return calls
 
 
 def _check_end(stream: BinaryIO) -> None:
@@ -124,12 +135,12 @@ def _check_end(stream: BinaryIO) -> None:
         raise zipfile.BadZipFile("its list of entries is not in its place")
 
 
-def _old(stream: BinaryIO, most: int) -> set[str]:
-    """What the pickles at the start of an old file ask for by name."""
-    names: set[str] = set()
+def _old(stream: BinaryIO, most: int) -> set[Call]:
+    """What the pickles at the start of an old file call."""
+    calls: set[Call] = set()
     place = 0
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for _ in range(_OLD_PICKLES):
             place, found = check_pickle(data, most, place)
-            names |= found
-    return names
+            calls |= found
+    return calls
