@@ -9,20 +9,24 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 import fake_checkpoints as fake
 import support
 from polysense import unpacking
 from polysense.errors import PolysenseError
+from polysense.loading import load_weights
 from polysense.models import PolysenseForSequenceClassification
 from polysense.models.backbone import load_backbone
 from polysense.towers.checkpoints import read_checkpoint
+from polysense.vision_language.detection.hugging_face import HuggingFaceDetector
 from polysense.vision_language.models.cmal import CmalModel
 from polysense.weight_files import check_weights
 
@@ -175,7 +179,7 @@ def test_weights_of_a_folder_are_read_as_before(tmp_path: Path, folder: Path, zi
     load_backbone(str(folder))
 
 
-@pytest.mark.parametrize("index", [None, "pytorch_model.bin.index.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("index", [None, "pytorch_model.bin.index.json"])
 @pytest.mark.parametrize("write", [archive, old])
 def test_weights_of_a_folder_that_fill_the_memory(
     folder: Path, index: str | None, write: Callable[[Path, bytes], Path]
@@ -186,6 +190,79 @@ def test_weights_of_a_folder_that_fill_the_memory(
     with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray' as .*; get the model again") as caught:
         load_backbone(str(folder))
     assert str(caught.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pytorch_model.odd.bin", {"variant": "odd"}),
+        ("pytorch_model.bin.index.odd.json", {"variant": "odd"}),
+        ("pytorch_model.bin", {"use_safetensors": False}),
+        ("inner/pytorch_model.bin", {"subfolder": "inner"}),
+    ],
+)
+def test_options_tell_which_weights_are_read(tmp_path: Path, folder: Path, name: str, options: dict[str, Any]) -> None:
+    (tmp_path / "weights").rename(folder / "model.safetensors")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "config.json").write_bytes((folder / "config.json").read_bytes())
+    file = archive(folder / ("some.name" if "index" in name else name), BYTEARRAY)
+    if "index" in name:
+        (folder / name).write_text(json.dumps({"metadata": {}, "weight_map": {"a": file.name}}))
+    load_weights(AutoModel, "backbone", str(folder))
+    loads: list[Callable[..., Any]] = [partial(load_weights, AutoModel, "backbone", str(folder))]
+    loads += [partial(kind.from_pretrained, folder) for kind in (PolysenseForSequenceClassification, CmalModel)]
+    for load in loads:
+        with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray'") as caught:
+            load(**options)
+        assert str(caught.value).startswith(f"{file}: ")
+
+
+def test_a_safetensors_index_of_other_files(folder: Path) -> None:
+    archive(folder / "odd.name", BYTEARRAY)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "a.safetensors", "b": "odd.name"}}))
+    with pytest.raises(PolysenseError, match=r"it names 'odd\.name', which is no safetensors file") as caught:
+        load_backbone(str(folder))
+    assert str(caught.value).startswith(f"{index}: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"transformers_weights": "adapter_model.bin"}, "transformers_weights"),
+        ({"transformers_weights": "x.safetensors.index.json"}, "transformers_weights"),
+        ({"transformers_weights": "../model/model.safetensors"}, "transformers_weights"),
+        ({"transformers_weights": ["model.safetensors"]}, "transformers_weights"),
+        ({"attribute_map": {"transformers_weights": "a.safetensors"}, "a.safetensors": "adapter_model.bin"},
+         "transformers_weights"),
+        ({"attribute_map": {"a": "transformers_weights"}, "a": "adapter_model.bin"}, "a"),
+        ({"text_config": {"transformers_weights": "adapter_model.bin"}}, "transformers_weights"),
+        ({"a": [[{"transformers_weights": "adapter_model.bin"}]]}, "transformers_weights"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("opened", [load_backbone, HuggingFaceDetector])
+def test_a_configuration_that_names_other_weights(
+    tmp_path: Path, folder: Path, settings: dict[str, Any], key: str, opened: Callable[[str], object]
+) -> None:
+    weights = load_file(tmp_path / "weights")
+    (tmp_path / "weights").rename(folder / "model.safetensors")
+    archive(folder / "adapter_model.bin", BYTEARRAY)
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "adapter_model.bin")}
+    (folder / "x.safetensors.index.json").write_text(json.dumps(index))
+    configuration = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"configuration_files": ["config.4.0.0.json"]}))
+    (folder / "config.4.0.0.json").write_text(json.dumps({**configuration, **settings}))
+    with pytest.raises(PolysenseError, match=f"its '{key}' has weights come from other than") as caught:
+        opened(str(folder))
+    assert str(caught.value).startswith(f"{folder / 'config.json'}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, "mine.safetensors"])
+def test_a_configuration_that_names_its_safetensors(tmp_path: Path, folder: Path, name: str | None) -> None:
+    (tmp_path / "weights").rename(folder / (name or "model.safetensors"))
+    configuration = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**configuration, "transformers_weights": name}))
+    load_backbone(str(folder))
 
 
 @pytest.mark.parametrize("kind", [PolysenseForSequenceClassification, CmalModel])

@@ -120,6 +120,9 @@ def open_auto(cls: type[Any], source: str | Path) -> Any:
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 """Of `from_pretrained`: where and how a file is found."""
 
+WEIGHT_OPTIONS = ("subfolder", "variant", "use_safetensors")
+"""Of `from_pretrained`: which files of a folder hold the weights."""
+
 
 def refuse_adapter(source: str | Path, **options: Any) -> None:
     """Before `from_pretrained` of a model: transformers would apply PEFT's settings beside it, which may import code.
@@ -150,7 +153,7 @@ def check_model(source: str | Path, concerns: Callable[[str], bool] = lambda _na
     """
     check_files(Path(source), concerns)
     refuse_adapter(source, **options)
-    check_weight_files(Path(source))
+    check_weight_files(Path(source), **{name: options[name] for name in WEIGHT_OPTIONS if name in options})
 
 
 def no_report() -> AbstractContextManager[None]:
@@ -174,7 +177,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         PolysenseError: a weight has another shape in the files, a file of a folder of ours is damaged, or `source` is
             an adapter of PEFT.
     """
-    check_model(resolve_model(source))
+    check_model(resolve_model(source), **options)
     with no_report():
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(
