@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, get_session
+from transformers import AutoTokenizer
 from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files
+from polysense.tokenizer_files import check_tokenizer_files
 from polysense.weight_files import check_weight_files
 
 logger = logging.getLogger(__name__)
@@ -112,8 +114,11 @@ def open_auto(cls: type[Any], source: str | Path) -> Any:
     Python code beside it is never imported; asked without a word, transformers would offer on the terminal to run it.
 
     Raises:
+        PolysenseError: a tokenizer's settings name a file outside its folder.
         Exception: as `from_pretrained`, which `hub_errors` makes a `PolysenseError`; also where that code is needed.
     """
+    if cls is AutoTokenizer:
+        check_tokenizer_files(source)
     return cls.from_pretrained(str(source), trust_remote_code=False)
 
 
