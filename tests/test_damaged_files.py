@@ -164,6 +164,19 @@ def test_an_aligned_tower_that_cannot_be(aligned: Path, tmp_path: Path, config: 
         refused(lambda: AlignedTower.load(folder, "x"), folder)
 
 
+@pytest.mark.parametrize(("size", "name"), [("entries", "memory.keys"), ("rank", "query.down"), ("width", "centre")])
+def test_an_aligned_tower_with_sizes_that_its_weights_do_not_have(
+    aligned: Path, tmp_path: Path, size: str, name: str
+) -> None:
+    """They are told by the weights, before there is any memory of that size."""
+    with copied(aligned, tmp_path) as folder:
+        (folder / CHECKSUMS).unlink()
+        config = json.loads((folder / CONFIG_FILE).read_text())
+        (folder / CONFIG_FILE).write_text(json.dumps({**config, size: 10**12}))
+        with pytest.raises(PolysenseError, match=rf"does not fit {CONFIG_FILE}: .*size mismatch for {name}"):
+            AlignedTower.load(folder, "x")
+
+
 @pytest.mark.parametrize("config", ["[" * 200_000, '{"width": 1e999}'], ids=["deep", "width"])
 def test_a_list_of_towers_that_cannot_be(aligned: Path, tmp_path: Path, config: str) -> None:
     with copied(aligned, tmp_path) as folder:

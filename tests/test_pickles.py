@@ -113,8 +113,47 @@ def test_what_data_are_pickled_to(value: object, protocol: int) -> None:
     assert check_pickle(b"before" + data + b"behind", FREE, 6)[0] == 6 + len(data)
 
 
-def test_names() -> None:
-    assert check_pickle(pickle.dumps([len, OrderedDict], 2), FREE)[1] == {"__builtin__.len", "collections.OrderedDict"}
+@pytest.mark.parametrize(
+    ("data", "calls"),
+    [
+        (pickle.dumps([len, OrderedDict], 2), set()),
+        (pickle.dumps(OrderedDict(), 2), {("collections.OrderedDict", "nothing")}),
+        (pickle.dumps(OrderedDict, 2)[:-1] + b"(tR.", {("collections.OrderedDict", "nothing")}),
+        (pickle.dumps(complex(1, 2), 2), {("__builtin__.complex", "values")}),
+        (pickle.dumps({1}, 2), {("__builtin__.set", "others")}),
+        (START + b"cm\nf\n]\x85\x85R.", {("m.f", "others")}),
+        (START + b"cm\nf\n)\x85R.", {("m.f", "values")}),
+        (START + b"cm\nf\n]R.", {("m.f", "others")}),
+        (START + b"cm\nf\n)\x81}b.", {("m.f", "nothing"), ("m.f.__setstate__", "dictionary")}),
+        (START + b"cm\nf\nq\x000h\x00)R)b.", {("m.f", "nothing"), ("m.f.__setstate__", "others")}),
+        (START + b"cm\nf\n)R)R.", {("m.f", "nothing"), ("", "nothing")}),
+        (b"\x80\x04\x8c\x01m\x8c\x01f\x93)R.", {("", "nothing")}),
+    ],
+)
+def test_calls(data: bytes, calls: set[tuple[str, str]]) -> None:
+    assert check_pickle(data, FREE)[1] == calls
+
+
+MANY = 2**16
+LIST = b"](" + b"N" * MANY + b"e"
+DICTIONARY = b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(MANY)) + b"u"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"(" + b"N" * MANY + b"tq\x000](" + b"cm\nf\nh\x00R" * 200,
+        b"(" + b"N" * MANY + b"tq\x000](" + b"cm\nf\nh\x00\x85R" * 200,
+        LIST + b"q\x000](" + b"cm\nf\nh\x00\x85R" * 200,
+        b"]q\x00\x85q\x010h\x00(" + b"N" * MANY + b"e0](" + b"cm\nf\nh\x01R" * 200,  # filled behind its tuple
+        LIST + b"q\x000](" + b"(h\x00im\nf\n" * 200,
+        DICTIONARY + b"q\x000](" + b"cm\nf\n)Rh\x00b" * 200,
+        b"cm\nf\n)R" + DICTIONARY[1:] + b"q\x000](" + b"cm\nf\n)Rh\x00b" * 200,
+    ],
+)
+def test_what_is_copied_over_and_over(data: bytes) -> None:
+    with pytest.raises(UnpackingError, match=r"it would take .* GiB of memory or more"):
+        check_pickle(START + data + b"e.", FREE)
 
 
 def test_lists_filled_one_by_one_and_the_memo_read() -> None:

@@ -9,20 +9,24 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 import fake_checkpoints as fake
 import support
 from polysense import unpacking
 from polysense.errors import PolysenseError
+from polysense.loading import load_weights
 from polysense.models import PolysenseForSequenceClassification
 from polysense.models.backbone import load_backbone
 from polysense.towers.checkpoints import read_checkpoint
+from polysense.vision_language.detection.hugging_face import HuggingFaceDetector
 from polysense.vision_language.models.cmal import CmalModel
 from polysense.weight_files import check_weights
 
@@ -31,6 +35,9 @@ BYTES = 300 * MEBIBYTE
 BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + BYTES.to_bytes(5, "little") + b"\x85R."
 OLD_BYTEARRAY = BYTEARRAY.replace(b"builtins", b"__builtin__")
 CLONED = b"\x80\x02ctorch._utils\n_rebuild_device_tensor_from_cpu_tensor\n)R."  # of a tensor with strides of 0
+KEPT = b"q\x000]("
+SIZES = b"\x80\x02(" + b"K\x01" * 5000 + b"t" + KEPT + b"ctorch._utils\n_rebuild_tensor_v2\n(Nh\x00h\x00tR" * 9 + b"e."
+ATTRIBUTES = b"\x80\x02}(" + b"NN" * 5000 + b"u" + KEPT + b"ccollections\nOrderedDict\n)Rh\x00b" * 9 + b"e."
 
 
 @pytest.fixture
@@ -75,10 +82,19 @@ def refused() -> Callable[[Path, str], None]:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (BYTEARRAY, "it asks for builtins.bytearray, which can fill the memory"),
-        (OLD_BYTEARRAY, "it asks for __builtin__.bytearray"),
-        (b"\x80\x02c_codecs\nencode\n.", "it asks for _codecs.encode"),
-        (CLONED, "it asks for torch._utils._rebuild_device_tensor_from_cpu_tensor"),
+        (BYTEARRAY, "it calls 'builtins.bytearray' as no state dict does, which could run code or fill the memory"),
+        (OLD_BYTEARRAY, "it calls '__builtin__.bytearray'"),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a\x85R.", "it calls '_codecs.encode'"),
+        (CLONED, "it calls 'torch._utils._rebuild_device_tensor_from_cpu_tensor'"),
+        (b"\x80\x02ctorch\nSize\n)\x85R.", "it calls 'torch.Size'"),
+        (b"\x80\x02ccollections\nCounter\n)\x81.", "it calls 'collections.Counter'"),
+        (b"\x80\x02c__builtin__\nset\n]\x85R.", "it calls '__builtin__.set'"),
+        (b"\x80\x02ctorch\nFloatTensor\nK\x01\x85R.", "it calls 'torch.FloatTensor'"),
+        (b"\x80\x02ccollections\nOrderedDict\n)\x85R.", "it calls 'collections.OrderedDict'"),
+        (b"\x80\x02ccollections\nOrderedDict\n)R)b.", "it calls 'collections.OrderedDict.__setstate__'"),
+        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n]\x85R.", "it calls 'torch._utils._rebuild_tensor_v2'"),
+        (SIZES, "it would take .* of memory or more"),
+        (ATTRIBUTES, "it would take .* of memory or more"),
         (b"\x80\x02})" + b"\x85" * 20_000 + b"Ns.", "it nests deeper than 500"),
         (b"\x80\x02" + b"}" * 2**16 + b".", "it would take .* of memory or more"),
     ],
@@ -163,7 +179,7 @@ def test_weights_of_a_folder_are_read_as_before(tmp_path: Path, folder: Path, zi
     load_backbone(str(folder))
 
 
-@pytest.mark.parametrize("index", [None, "pytorch_model.bin.index.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("index", [None, "pytorch_model.bin.index.json"])
 @pytest.mark.parametrize("write", [archive, old])
 def test_weights_of_a_folder_that_fill_the_memory(
     folder: Path, index: str | None, write: Callable[[Path, bytes], Path]
@@ -171,20 +187,105 @@ def test_weights_of_a_folder_that_fill_the_memory(
     file = write(folder / ("odd.name" if index else "pytorch_model.bin"), BYTEARRAY)
     if index:
         (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": {"a": file.name}}))
-    with pytest.raises(PolysenseError, match=r"it asks for builtins\.bytearray, .*; get the model again") as caught:
+    with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray' as .*; get the model again") as caught:
         load_backbone(str(folder))
     assert str(caught.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pytorch_model.odd.bin", {"variant": "odd"}),
+        ("pytorch_model.bin.index.odd.json", {"variant": "odd"}),
+        ("pytorch_model.bin", {"use_safetensors": False}),
+        ("inner/pytorch_model.bin", {"subfolder": "inner"}),
+    ],
+)
+def test_options_tell_which_weights_are_read(tmp_path: Path, folder: Path, name: str, options: dict[str, Any]) -> None:
+    (tmp_path / "weights").rename(folder / "model.safetensors")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "config.json").write_bytes((folder / "config.json").read_bytes())
+    file = archive(folder / ("some.name" if "index" in name else name), BYTEARRAY)
+    if "index" in name:
+        (folder / name).write_text(json.dumps({"metadata": {}, "weight_map": {"a": file.name}}))
+    load_weights(AutoModel, "backbone", str(folder))
+    loads: list[Callable[..., Any]] = [partial(load_weights, AutoModel, "backbone", str(folder))]
+    loads += [partial(kind.from_pretrained, folder) for kind in (PolysenseForSequenceClassification, CmalModel)]
+    for load in loads:
+        with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray'") as caught:
+            load(**options)
+        assert str(caught.value).startswith(f"{file}: ")
+
+
+def test_a_safetensors_index_of_other_files(folder: Path) -> None:
+    archive(folder / "odd.name", BYTEARRAY)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "a.safetensors", "b": "odd.name"}}))
+    with pytest.raises(PolysenseError, match=r"it names 'odd\.name', which is no safetensors file") as caught:
+        load_backbone(str(folder))
+    assert str(caught.value).startswith(f"{index}: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"transformers_weights": "adapter_model.bin"}, "transformers_weights"),
+        ({"transformers_weights": "x.safetensors.index.json"}, "transformers_weights"),
+        ({"transformers_weights": "../model/model.safetensors"}, "transformers_weights"),
+        ({"transformers_weights": ["model.safetensors"]}, "transformers_weights"),
+        ({"attribute_map": {"transformers_weights": "a.safetensors"}, "a.safetensors": "adapter_model.bin"},
+         "transformers_weights"),
+        ({"attribute_map": {"a": "transformers_weights"}, "a": "adapter_model.bin"}, "a"),
+        ({"text_config": {"transformers_weights": "adapter_model.bin"}}, "transformers_weights"),
+        ({"a": [[{"transformers_weights": "adapter_model.bin"}]]}, "transformers_weights"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("opened", [load_backbone, HuggingFaceDetector])
+def test_a_configuration_that_names_other_weights(
+    tmp_path: Path, folder: Path, settings: dict[str, Any], key: str, opened: Callable[[str], object]
+) -> None:
+    weights = load_file(tmp_path / "weights")
+    (tmp_path / "weights").rename(folder / "model.safetensors")
+    archive(folder / "adapter_model.bin", BYTEARRAY)
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "adapter_model.bin")}
+    (folder / "x.safetensors.index.json").write_text(json.dumps(index))
+    configuration = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"configuration_files": ["config.4.0.0.json"]}))
+    (folder / "config.4.0.0.json").write_text(json.dumps({**configuration, **settings}))
+    with pytest.raises(PolysenseError, match=f"its '{key}' has weights come from other than") as caught:
+        opened(str(folder))
+    assert str(caught.value).startswith(f"{folder / 'config.json'}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, "mine.safetensors"])
+def test_a_configuration_that_names_its_safetensors(tmp_path: Path, folder: Path, name: str | None) -> None:
+    (tmp_path / "weights").rename(folder / (name or "model.safetensors"))
+    configuration = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**configuration, "transformers_weights": name}))
+    load_backbone(str(folder))
 
 
 @pytest.mark.parametrize("kind", [PolysenseForSequenceClassification, CmalModel])
 def test_our_own_models_are_looked_through_too(folder: Path, kind: Any) -> None:
     archive(folder / "pytorch_model.bin", BYTEARRAY)
-    with pytest.raises(PolysenseError, match=r"it asks for builtins\.bytearray"):
+    with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray'"):
         kind.from_pretrained(folder)
 
 
 def test_many_tensors_in_a_tuple(tmp_path: Path) -> None:
     torch.save({"shadow": tuple(torch.ones(1) for _ in range(1000))}, tmp_path / "m.pt")
+    check_weights(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_state_dicts_hold(tmp_path: Path, zipped: bool) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.Embedding(4, 2)).half()
+    state: dict[str, Any] = module.state_dict()
+    assert state._metadata  # type: ignore[attr-defined]  # of torch's own
+    state["parameter"] = module[0].weight
+    state["kinds"] = [torch.ones(1, dtype=kind) for kind in (torch.bfloat16, torch.bool, torch.uint16)]
+    state["more"] = {"epoch": 3, "loss": 0.5, "names": ("a", None), "dtype": torch.float16, "size": [True, 2**40]}
+    torch.save(state, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped)
     check_weights(tmp_path / "m.pt")
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, get_session
+from transformers import AutoTokenizer
 from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
 from polysense.embedded import resolve_model
 from polysense.errors import PolysenseError
 from polysense.folder import check_files
+from polysense.tokenizer_files import check_tokenizer_files
 from polysense.weight_files import check_weight_files
 
 logger = logging.getLogger(__name__)
@@ -112,13 +114,19 @@ def open_auto(cls: type[Any], source: str | Path) -> Any:
     Python code beside it is never imported; asked without a word, transformers would offer on the terminal to run it.
 
     Raises:
+        PolysenseError: a tokenizer's settings name a file outside its folder.
         Exception: as `from_pretrained`, which `hub_errors` makes a `PolysenseError`; also where that code is needed.
     """
+    if cls is AutoTokenizer:
+        check_tokenizer_files(source)
     return cls.from_pretrained(str(source), trust_remote_code=False)
 
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 """Of `from_pretrained`: where and how a file is found."""
+
+WEIGHT_OPTIONS = ("subfolder", "variant", "use_safetensors")
+"""Of `from_pretrained`: which files of a folder hold the weights."""
 
 
 def refuse_adapter(source: str | Path, **options: Any) -> None:
@@ -150,7 +158,7 @@ def check_model(source: str | Path, concerns: Callable[[str], bool] = lambda _na
     """
     check_files(Path(source), concerns)
     refuse_adapter(source, **options)
-    check_weight_files(Path(source))
+    check_weight_files(Path(source), **{name: options[name] for name in WEIGHT_OPTIONS if name in options})
 
 
 def no_report() -> AbstractContextManager[None]:
@@ -174,7 +182,7 @@ def load_weights(cls: type[Any], what: str, source: str, **options: Any) -> tupl
         PolysenseError: a weight has another shape in the files, a file of a folder of ours is damaged, or `source` is
             an adapter of PEFT.
     """
-    check_model(resolve_model(source))
+    check_model(resolve_model(source), **options)
     with no_report():
         # Shapes are compared below: the error of transformers itself only points at the table.
         model, info = cls.from_pretrained(

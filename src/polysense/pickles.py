@@ -9,12 +9,15 @@ from __future__ import annotations
 import pickle
 import pickletools
 from collections.abc import Callable
+from dataclasses import dataclass
 from mmap import mmap
+from typing import NamedTuple
 
 PER_BYTE = 32
 """Bytes of memory that a byte of a pickle is taken for: small numbers and short texts are objects of their own."""
 
 _PER_HOLDER = 256  # bytes, on top: a dictionary, set or tensor comes of one to five bytes
+_PER_COPIED = 128  # of each value that a function is given, which it may copy: in a dictionary, with its place there
 _STOP = pickle.STOP[0]
 _DEEPEST = 500  # no data nest so; the hash of tuples takes the stack of C, which ends at some ten thousand
 _MOST_HASHED = 10**6  # values in one another that the hash of a tuple comes by, one that is there twice twice
@@ -23,26 +26,39 @@ _USUAL = 8  # bytes
 _LARGEST = 255  # bytes; Python neither reads nor writes those of over 4,300 digits
 _MOST_LARGE = 1000
 
-_Value = tuple[int, int]
-_LEAF = (0, 1)
+_TOO_DEEP = f"it nests deeper than {_DEEPEST}"
 
 
 class UnpackingError(ValueError):
     """A pickle that asks for far more than it holds."""
 
 
-def check_pickle(data: bytes | mmap, most: int, start: int = 0) -> tuple[int, set[str]]:
+class Call(NamedTuple):
+    """Of a function or a class, by a pickle.
+
+    Attributes:
+        name: with its module; empty where it is told otherwise than by a pickle's own texts, as from protocol 4 on.
+            `.__setstate__` behind it: of what it made.
+        given: "nothing"; "values", which may be tuples and what calls made; "dictionary"; or "others".
+    """
+
+    name: str
+    given: str
+
+
+def check_pickle(data: bytes | mmap, most: int, start: int = 0) -> tuple[int, set[Call]]:
     """Look through the pickle at `start`, which is not unpickled.
 
     Args:
         most: bytes that it may take of the memory.
 
     Returns:
-        Where it ends, and the names of the functions and classes that it asks for; not those that it makes up of
-        texts (from protocol 4 on), which torch does not read.
+        Where it ends, and what it calls.
 
     Raises:
         UnpackingError: it would take more, or it has what data have not: values nested deep, sets, large integers.
+            What a function makes of other than its arguments' items, e.g. as many bytes as a number says, is not known
+            here.
         ValueError: it is cut short or damaged.
     """
     reading = _Reading(data, most, start)
@@ -50,25 +66,53 @@ def check_pickle(data: bytes | mmap, most: int, start: int = 0) -> tuple[int, se
         reading.to_end()
     except (IndexError, KeyError):
         raise ValueError("it is cut short or damaged") from None
-    return reading.place, reading.names
+    return reading.place, reading.calls
+
+
+@dataclass(slots=True, eq=False)
+class _Value:
+    """What stands for a value.
+
+    Attributes:
+        depth: how deep others are in it; exact for tuples, which do not change once they are made.
+        hashed: how many values its hash takes; the same holds.
+        kind: "value"; "name", of a function or class; "tuple", of these, of tuples and of what calls made; "others", a
+            tuple with lists in it; "list"; "dictionary"; or "made", by a call.
+        name: of the function or class, also that made it.
+        held: the values in a tuple that have a size.
+        size: of a list, a dictionary or what a call made: how many values are in it by now.
+    """
+
+    depth: int = 0
+    hashed: int = 1
+    kind: str = "value"
+    name: str = ""
+    held: tuple[_Value, ...] = ()
+    size: int = 0
+
+    def copied(self) -> int:
+        """How many values are copied of it at most by a function that goes through it and the lists in it."""
+        return self.hashed + self.size + sum(value.size for value in self.held)
+
+
+_LEAF = _Value()
+_EMPTY = _Value(kind="tuple")
+_CHANGING = ("list", "dictionary", "made")
 
 
 class _Reading:
-    """Follows the instructions with, in the place of each value, how deep it is, and how many values its hash takes.
-
-    Only tuples need both exactly, and they do not change once they are made.
-    """
+    """Follows the instructions with, in the place of each value, what is to be known of it."""
 
     def __init__(self, data: bytes | mmap, most: int, start: int) -> None:
         self.data, self.most, self.start, self.place = data, most, start, start
-        self.names: set[str] = set()
+        self.calls: set[Call] = set()
         self._stack: list[_Value] = []
         self._marks: list[int] = []
         self._memo: dict[int, _Value] = {}
-        self._holders = self._large = 0
+        self._taken = self._large = 0
 
     def to_end(self) -> None:
-        data, place, push = self.data, self.start, self._stack.append
+        data, place, push = self.data, self.start, self.push
         while (code := data[place]) != _STOP:
             size, counted, lines, follow = _INSTRUCTIONS[code]
             begin = place + 1
@@ -91,6 +135,9 @@ class _Reading:
             if not place:
                 raise IndexError
         return place
+
+    def push(self, value: _Value) -> None:
+        self._stack.append(value)
 
     def put(self, index: int | None) -> None:
         """Keep the topmost; None: as the next."""
@@ -119,8 +166,7 @@ class _Reading:
         self._stack.append(self._stack[-1])
 
     def name(self, lines: bytes) -> None:
-        self.names.add(lines.decode(errors="replace").strip().replace("\n", "."))
-        self._stack.append(_LEAF)
+        self.push(_Value(kind="name", name=lines.decode(errors="replace").strip().replace("\n", ".")))
 
     def integer(self, size: int) -> None:
         """One of so many bytes."""
@@ -129,45 +175,83 @@ class _Reading:
         self._large += size > _USUAL
         if self._large > _MOST_LARGE:
             raise UnpackingError(f"it has over {_MOST_LARGE:,} integers of more than {_USUAL} bytes")
-        self._stack.append(_LEAF)
+        self.push(_LEAF)
 
     def refuse_set(self) -> None:
         # The hash of a frozen set comes by each value in it as often as it is there, and equal ones are compared so.
         raise UnpackingError("it has a set in it")
 
-    def make(self, count: int, to_mark: bool, holders: int, of: Callable[[list[_Value]], _Value]) -> None:
-        """One value of the topmost: of `count`, and, `to_mark`, of all above the last mark; as so many new holders."""
+    def take(self, count: int, to_mark: bool) -> list[_Value]:
+        """The topmost `count`, and, `to_mark`, all above the last mark."""
         begin = (self._marks.pop() if to_mark else len(self._stack)) - count
         if begin < 0:
             raise IndexError
-        self._spend(holders)
-        made = of(self._stack[begin:])
-        if made[0] > _DEEPEST:
-            raise UnpackingError(f"it nests deeper than {_DEEPEST}")
-        if made[1] > _MOST_HASHED:
-            raise UnpackingError(f"it has over {_MOST_HASHED:,} values in a tuple and in those that are in it")
-        self._stack[begin:] = [made]
+        parts = self._stack[begin:]
+        del self._stack[begin:]
+        return parts
 
-    def _spend(self, holders: int) -> None:
-        self._holders += holders
-        taken = PER_BYTE * (self.place - self.start) + _PER_HOLDER * self._holders
+    def make_tuple(self, parts: list[_Value]) -> None:
+        self._spend(_PER_HOLDER)
+        plain = not any(part.kind in ("list", "dictionary", "others") for part in parts)
+        held = tuple(part for part in parts if part.kind in _CHANGING)
+        self.push(_Value(_above(parts), _hashed(parts), "tuple" if plain else "others", held=held))
+
+    def make(self, parts: list[_Value], kind: str) -> None:
+        """A list, a dictionary, or what comes of a call that is not told by `call`."""
+        made = kind == "made"
+        copied = sum(part.copied() for part in parts) if made else 0
+        self._spend(_PER_HOLDER + _PER_COPIED * copied)
+        # A function may give one of its arguments, such as a tuple.
+        self.push(_Value(_above(parts), _hashed(parts) if made else 1, kind, size=len(parts) + copied))
+
+    def call(self, parts: list[_Value]) -> None:
+        """Of the first, with a tuple of arguments."""
+        function, arguments, *_named = parts
+        nothing = arguments.kind == "tuple" and arguments.hashed == 1
+        given = "others" if arguments.kind != "tuple" or _named else "nothing" if nothing else "values"
+        self.calls.add(Call(function.name if function.kind == "name" else "", given))
+        self.make(parts[1:], "made")
+        self._stack[-1].name = function.name
+
+    def fill(self, parts: list[_Value]) -> None:
+        """Into the first, which stays where it is."""
+        target = parts[0]
+        if target.kind not in _CHANGING:
+            raise IndexError
+        target.depth = max(target.depth, _above(parts[1:]))
+        target.size += len(parts) - 1
+        if target.depth > _DEEPEST:
+            raise UnpackingError(_TOO_DEEP)
+        self.push(target)
+
+    def set_state(self, parts: list[_Value]) -> None:
+        target, state = parts
+        given = state.kind if state.kind == "dictionary" else "others"
+        self.calls.add(Call(f"{target.name}.__setstate__", given))
+        self._spend(_PER_COPIED * state.copied())
+        self.fill(parts)
+
+    def _spend(self, taken: int) -> None:
+        self._taken += taken
+        taken = PER_BYTE * (self.place - self.start) + self._taken
         if taken > self.most:
             raise UnpackingError(f"it would take {taken / 2**30:.3g} GiB of memory or more")
 
 
-# What a value is that is made of others, and one that others are put into.
+def _above(parts: list[_Value]) -> int:
+    """How deep a value is with these in it."""
+    depth = 1 + max((part.depth for part in parts), default=0)
+    if depth > _DEEPEST:
+        raise UnpackingError(_TOO_DEEP)
+    return depth
 
 
-def _of_hashed(parts: list[_Value]) -> _Value:
-    return 1 + max((depth for depth, _ in parts), default=0), 1 + sum(hashed for _, hashed in parts)
-
-
-def _of_unhashed(parts: list[_Value]) -> _Value:
-    return 1 + max((depth for depth, _ in parts), default=0), 1
-
-
-def _filled(parts: list[_Value]) -> _Value:
-    return max(parts[0][0], _of_unhashed(parts[1:])[0]), parts[0][1]
+def _hashed(parts: list[_Value]) -> int:
+    """How many values the hash of a tuple of these takes."""
+    hashed = 1 + sum(part.hashed for part in parts)
+    if hashed > _MOST_HASHED:
+        raise UnpackingError(f"it has over {_MOST_HASHED:,} values in a tuple and in those that are in it")
+    return hashed
 
 
 _Follow = Callable[[_Reading, bytes], None]
@@ -198,14 +282,23 @@ _FOLLOWED: dict[str, _Follow] = {
     "POP_MARK": lambda reading, _: reading.pop_mark(),
     "DUP": lambda reading, _: reading.duplicate(),
     "GLOBAL": lambda reading, lines: reading.name(lines),
+    "EMPTY_TUPLE": lambda reading, _: reading.push(_EMPTY),
+    "EMPTY_LIST": lambda reading, _: reading.make([], "list"),
+    "EMPTY_DICT": lambda reading, _: reading.make([], "dictionary"),
     "INT": lambda reading, line: reading.integer(_size_of_text(line)),
     "LONG": lambda reading, line: reading.integer(_size_of_text(line)),
     "LONG1": lambda reading, counted: reading.integer(len(counted) - 1),
     "LONG4": lambda reading, counted: reading.integer(len(counted) - 4),
-} | dict.fromkeys(("EMPTY_SET", "ADDITEMS", "FROZENSET"), lambda reading, _: reading.refuse_set())
-_UNHASHED = ("LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT")
-_FILLING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
-_HOLDERS = ("EMPTY_LIST", "EMPTY_DICT")
+    **dict.fromkeys(("EMPTY_SET", "ADDITEMS", "FROZENSET"), lambda reading, _: reading.refuse_set()),
+}
+_PARTS: dict[str, Callable[[_Reading, list[_Value]], None]] = {
+    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _Reading.make_tuple),
+    "LIST": lambda reading, parts: reading.make(parts, "list"),
+    "DICT": lambda reading, parts: reading.make(parts, "dictionary"),
+    **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX"), _Reading.call),
+    **dict.fromkeys(("APPEND", "APPENDS", "SETITEM", "SETITEMS"), _Reading.fill),
+    "BUILD": _Reading.set_state,
+}
 _LINES = ("GLOBAL", "INST")  # whose argument has two lines
 _COUNTED = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -228,14 +321,12 @@ def _followed(code: pickletools.OpcodeInfo) -> _Follow | None:
     if code.name in _FOLLOWED:
         return _FOLLOWED[code.name]
     taken = code.stack_before
-    if not taken and code.name not in _HOLDERS:
+    if not taken:
         return None
     to_mark = pickletools.markobject in taken
     count = taken.index(pickletools.markobject) if to_mark else len(taken)
-    filling = code.name in _FILLING
-    # A function may give one of its arguments, such as a tuple.
-    of = _filled if filling else _of_unhashed if code.name in _UNHASHED else _of_hashed
-    return lambda reading, _: reading.make(count, to_mark, not filling, of)
+    follow = _PARTS.get(code.name, lambda reading, parts: reading.make(parts, "made"))
+    return lambda reading, _: follow(reading, reading.take(count, to_mark))
 
 
 _INSTRUCTIONS = {ord(code.code): _instruction(code) for code in pickletools.opcodes}

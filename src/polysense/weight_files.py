@@ -8,11 +8,13 @@ import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 from transformers.utils import (
+    CONFIG_NAME,
     SAFE_WEIGHTS_INDEX_NAME,
     SAFE_WEIGHTS_NAME,
     WEIGHTS_INDEX_NAME,
@@ -21,11 +23,20 @@ from transformers.utils import (
 
 from polysense.errors import PolysenseError
 from polysense.folder import read_json
-from polysense.pickles import PER_BYTE, UnpackingError, check_pickle
+from polysense.pickles import PER_BYTE, Call, UnpackingError, check_pickle
 from polysense.unpacking import most_unpacked, read_entry
 
-# What `weights_only` lets a pickle call, and what makes of a few bytes as many as it likes.
-_MULTIPLYING = ("bytearray", "encode", "_rebuild_device_tensor_from_cpu_tensor")
+# All that a state dict needs. Of what `weights_only` lets a pickle call else, much makes of a few bytes as many as it
+# likes: a bytearray of a number, a tensor or a set of a tensor of one number that is shown over and over.
+_CALLS = {
+    Call("collections.OrderedDict", "nothing"),
+    Call("collections.OrderedDict.__setstate__", "dictionary"),  # `_metadata`, which `Module.state_dict` adds
+    *(
+        Call(f"torch._utils.{name}", "values")
+        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter")
+    ),
+}
+_SAFE, _NAMING = ".safetensors", "transformers_weights"
 _OLD_PICKLES = 5  # in front of the numbers: two of the format, the machine's, the state dict, and its storages
 _END, _FAR_END, _FAR_PLACE = 22, 56, 20  # bytes of what closes a zip, and of its larger kind with the place of that
 
@@ -40,11 +51,14 @@ def check_weights(file: Path) -> None:
     most = most_unpacked(file.stat().st_size)
     try:
         with file.open("rb") as stream:
-            names = _zipped(stream, most) if stream.read(4) == b"PK\x03\x04" else _old(stream, most)
-        if found := [name for name in names if name.rpartition(".")[2] in _MULTIPLYING]:
-            raise UnpackingError(f"it asks for {found[0]}, which can fill the memory")
+            calls = _zipped(stream, most) if stream.read(4) == b"PK\x03\x04" else _old(stream, most)
     except UnpackingError as error:
         raise _refused(file, str(error)) from None
+    if odd := calls - _CALLS:
+        raise PolysenseError(
+            f"{file}: it calls {max(odd).name[:80]!r} as no state dict does, which could run code or fill the memory; "
+            "get the model again, best as safetensors, or save its state dict alone"
+        )
 
 
 def check_sum(file: Path, tensors: Iterable[Tensor]) -> None:
@@ -58,14 +72,23 @@ def check_sum(file: Path, tensors: Iterable[Tensor]) -> None:
         raise _refused(file, f"its weights would take {held / 2**30:.3g} GiB of memory")
 
 
-def check_weight_files(folder: Path) -> None:
+def check_weight_files(
+    folder: Path, *, subfolder: str = "", variant: str | None = None, use_safetensors: bool | None = None
+) -> None:
     """Look through the files that transformers would unpickle for a model's weights; anything but a folder has none.
 
+    Args:
+        subfolder, variant, use_safetensors: as `from_pretrained` takes them.
+
     Raises:
-        PolysenseError: one would take far more memory than its size.
+        PolysenseError: one would take far more memory than its size, or `config.json` or an index names
+            files that it should not.
         Exception: as many kinds as there are ways to be damaged, which `hub_errors` makes a `PolysenseError`.
     """
-    for file in map(folder.joinpath, sorted(_unpickled(folder))):
+    folder = folder / (subfolder or "")
+    if os.path.isfile(folder / CONFIG_NAME):
+        _check_configuration(folder)
+    for file in map(folder.joinpath, sorted(_unpickled(folder, variant, use_safetensors))):
         if os.path.isfile(file):
             check_weights(file)
             # Shapes alone; the pickle has been looked through.
@@ -74,25 +97,61 @@ def check_weight_files(folder: Path) -> None:
                 check_sum(file, (value for value in state.values() if isinstance(value, Tensor)))
 
 
-def _unpickled(folder: Path) -> set[str]:
-    """Names of files; whatever does not end as safetensors do is unpickled."""
-    if os.path.isfile(folder / SAFE_WEIGHTS_NAME):
-        return set()
-    names = {WEIGHTS_NAME}
-    for index in (SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_INDEX_NAME):
-        if os.path.isfile(folder / index):
-            names.update(read_json(folder / index)["weight_map"].values())
-    return {name for name in names if not name.endswith(".safetensors")}
+def _unpickled(folder: Path, variant: str | None, use_safetensors: bool | None) -> set[str]:
+    """Names of files, found in the order of transformers; whatever does not end as safetensors do is unpickled."""
+
+    def place(name: str) -> Path:
+        stem, end = name.rsplit(".", 1)
+        return folder / (name if variant is None else f"{stem}.{variant}.{end}")
+
+    if use_safetensors is not False:
+        if os.path.isfile(place(SAFE_WEIGHTS_NAME)):
+            return set()
+        if os.path.isfile(index := place(SAFE_WEIGHTS_INDEX_NAME)):
+            if odd := _pickles_in(index):
+                raise PolysenseError(
+                    f"{index}: it names {min(odd)!r}, which is no safetensors file; get the model again"
+                )
+            return set()
+    names = {place(WEIGHTS_NAME).name}
+    return names | _pickles_in(index) if os.path.isfile(index := place(WEIGHTS_INDEX_NAME)) else names
+
+
+def _pickles_in(index: Path) -> set[str]:
+    return {name for name in read_json(index)["weight_map"].values() if not name.endswith(_SAFE)}
+
+
+def _check_configuration(folder: Path) -> None:
+    """It may name the file of the weights, which transformers reads then: a safetensors file in the folder.
+
+    Raises:
+        PolysenseError: it names anything else, or has another setting stand for that one (`attribute_map`).
+    """
+    configuration = PretrainedConfig.get_config_dict(str(folder))[0]
+    values: list[Any] = [configuration]
+    for value in values:  # also those that are found on the way
+        pairs = list(value.items() if isinstance(value, Mapping) else enumerate(value))
+        values.extend(inner for _, inner in pairs if isinstance(inner, Mapping | list))
+        for key, inner in pairs:
+            if _NAMING in (key, inner) and inner is not None and (value is not configuration or not _is_plain(inner)):
+                raise PolysenseError(
+                    f"{folder / CONFIG_NAME}: its {str(key)[:80]!r} has weights come from other than a safetensors "
+                    "file in the folder; get the model again, or take that entry out"
+                )
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and name.endswith(_SAFE) and Path(name).name == name
 
 
 def _refused(file: Path, reason: str) -> PolysenseError:
     return PolysenseError(f"{file}: {reason}, as no model's do; get the model again, best as safetensors")
 
 
-def _zipped(stream: BinaryIO, most: int) -> set[str]:
-    """What the pickles of a zip ask for by name."""
+def _zipped(stream: BinaryIO, most: int) -> set[Call]:
+    """What the pickles of a zip call."""
     _check_end(stream)
-    names: set[str] = set()
+    calls: set[Call] = set()
     with zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
         if (held := sum(entry.file_size for entry in entries)) > most:
@@ -103,8 +162,8 @@ def _zipped(stream: BinaryIO, most: int) -> set[str]:
             if entry.filename.lower().endswith("data.pkl"):
                 if entry.file_size * PER_BYTE > most:
                     raise UnpackingError(f"its pickle unpacks to {entry.file_size / 2**20:.3g} MiB")
-                names |= check_pickle(read_entry(archive, entry), most)[1]
-    return names
+                calls |= check_pickle(read_entry(archive, entry), most)[1]
+    return calls
 
 
 def _check_end(stream: BinaryIO) -> None:
@@ -124,12 +183,12 @@ def _check_end(stream: BinaryIO) -> None:
         raise zipfile.BadZipFile("its list of entries is not in its place")
 
 
-def _old(stream: BinaryIO, most: int) -> set[str]:
-    """What the pickles at the start of an old file ask for by name."""
-    names: set[str] = set()
+def _old(stream: BinaryIO, most: int) -> set[Call]:
+    """What the pickles at the start of an old file call."""
+    calls: set[Call] = set()
     place = 0
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for _ in range(_OLD_PICKLES):
             place, found = check_pickle(data, most, place)
-            names |= found
-    return names
+            calls |= found
+    return calls

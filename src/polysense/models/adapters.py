@@ -269,7 +269,7 @@ class AdapterMixin:
         model_class = cast("Any", cls)
         hub = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         if source is not None:
-            check_model(source, is_of_model, **hub)
+            check_model(source, is_of_model, **kwargs)
         load, given = cast("Any", super()).from_pretrained, config
         if not isinstance(config, model_class.config_class):
             config = model_class.config_class.from_pretrained(config or source, **hub)

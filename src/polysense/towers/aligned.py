@@ -178,9 +178,12 @@ class AlignedTower(Tower):
             trunk, tokenizer = load_encoder(source), load_tokenizer(source)
         d = trunk.config.hidden_size
         try:
-            memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
-            head = AlignedHead(d, config.width, config.rank, memory)
-            head.load_state_dict(weights)
+            with torch.device("meta"):  # sizes that the weights do not have take no memory
+                memory = Memory(torch.zeros(config.entries, d), torch.zeros(config.entries, config.width))
+                head = AlignedHead(d, config.width, config.rank, memory)
+            kinds = {name: value.dtype for name, value in head.state_dict().items()}
+            own = {name: value.to(kinds.get(name, value.dtype), copy=True) for name, value in weights.items()}
+            head.load_state_dict(own, assign=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise PolysenseError(f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE}: {reason}") from error

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from polysense.errors import PolysenseError
-from polysense.loading import hub_errors, open_auto, refuse_adapter
+from polysense.loading import check_model, hub_errors, open_auto
 from polysense.pictures.opening import stretched
 from polysense.vision_language.regions import Regions
 
@@ -44,7 +44,7 @@ class HuggingFaceDetector:
             raise PolysenseError(f"detector {source}: at most {most} regions; give 1 or more")
         self._threshold, self._most = threshold, most
         with hub_errors("detector", str(source)):
-            refuse_adapter(source)
+            check_model(source, use_safetensors=True)
             self._processor = open_auto(AutoImageProcessor, source)
             model = AutoModelForObjectDetection.from_pretrained(
                 str(source), use_safetensors=True, trust_remote_code=False
