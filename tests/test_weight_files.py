@@ -63,6 +63,22 @@ def old(file: Path, data: bytes) -> Path:
     return file
 
 
+COPYING = {
+    "torch.Size": b"(%st",
+    "collections.Counter": b"](%se",
+    "builtins.set": b"](%se",
+    "collections.OrderedDict": b"](" + 500 * b"]" + b"e",
+}
+
+
+def copied(name: str) -> bytes:
+    """A call that copies the same thousand values a thousand times."""
+    module, _, function = name.rpartition(".")
+    values = COPYING[name].replace(b"%s", 1000 * b"K\x01")
+    call = f"c{module}\n{function}\n".encode()
+    return b"\x80\x02" + values + b"q\x00" + call + b"q\x01" + 1000 * b"h\x01h\x00\x85R0" + b"N."
+
+
 @pytest.fixture
 def refused() -> Callable[[Path, str], None]:
     def check(file: Path, reason: str) -> None:
@@ -82,13 +98,11 @@ def refused() -> Callable[[Path, str], None]:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (BYTEARRAY, "it calls 'builtins.bytearray' as no state dict does, which could run code or fill the memory"),
+        (BYTEARRAY, "it calls 'builtins.bytearray', which a checkpoint has no need of and which is not read"),
         (OLD_BYTEARRAY, "it calls '__builtin__.bytearray'"),
         (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a\x85R.", "it calls '_codecs.encode'"),
         (CLONED, "it calls 'torch._utils._rebuild_device_tensor_from_cpu_tensor'"),
-        (b"\x80\x02ctorch\nSize\n)\x85R.", "it calls 'torch.Size'"),
-        (b"\x80\x02ccollections\nCounter\n)\x81.", "it calls 'collections.Counter'"),
-        (b"\x80\x02c__builtin__\nset\n]\x85R.", "it calls '__builtin__.set'"),
+        *((copied(name), "it would take .* of memory or more") for name in COPYING),
         (b"\x80\x02ctorch\nFloatTensor\nK\x01\x85R.", "it calls 'torch.FloatTensor'"),
         (b"\x80\x02ccollections\nOrderedDict\n)\x85R.", "it calls 'collections.OrderedDict'"),
         (b"\x80\x02ccollections\nOrderedDict\n)R)b.", "it calls 'collections.OrderedDict.__setstate__'"),
@@ -187,7 +201,9 @@ def test_weights_of_a_folder_that_fill_the_memory(
     file = write(folder / ("odd.name" if index else "pytorch_model.bin"), BYTEARRAY)
     if index:
         (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": {"a": file.name}}))
-    with pytest.raises(PolysenseError, match=r"it calls 'builtins\.bytearray' as .*; get the model again") as caught:
+    with pytest.raises(
+        PolysenseError, match=r"it calls 'builtins\.bytearray', .*get the model as safetensors"
+    ) as caught:
         load_backbone(str(folder))
     assert str(caught.value).startswith(f"{file}: ")
 
@@ -287,6 +303,57 @@ def test_what_state_dicts_hold(tmp_path: Path, zipped: bool) -> None:
     state["more"] = {"epoch": 3, "loss": 0.5, "names": ("a", None), "dtype": torch.float16, "size": [True, 2**40]}
     torch.save(state, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped)
     check_weights(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_checkpoints_of_training_hold(tmp_path: Path, zipped: bool) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight])
+    weight.marked = True  # type: ignore[attr-defined]
+    weight.sum().backward()
+    optimizer.step()
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 4])
+    state = {"weight": weight, "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+    state |= {"size": torch.Size((2, 3)), "device": torch.device("cpu", 0), "sets": [set(), {1, 2}]}
+    state["conjugated"] = torch.ones(2, dtype=torch.complex64).conj()
+    torch.save(state, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped)
+    assert torch.load(tmp_path / "m.pt", weights_only=True)["schedule"]["milestones"] == {2: 1, 4: 1}
+    check_weights(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("pairs", [b"]", b"](](U\x01aK\x01e](U\x01bK\x02ee"])
+def test_dictionaries_of_python_2(tmp_path: Path, pairs: bytes) -> None:
+    archive(tmp_path / "m.pt", b"\x80\x02ccollections\nOrderedDict\n" + pairs + b"\x85R.")
+    assert torch.load(tmp_path / "m.pt", weights_only=True) == ({"a": 1, "b": 2} if len(pairs) > 1 else {})
+    check_weights(tmp_path / "m.pt")
+
+
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQ"
+SHOWN_OVER_AND_OVER = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n("
+    + STORAGE
+    + b"K\x00J\x00\x00\x00\x40\x85K\x00\x85\x89ccollections\nOrderedDict\n)RtR"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("collections.Counter", b"(%st"),  # of a tensor
+        ("builtins.set", b"(%st"),
+        ("builtins.set", b"%s"),  # a tensor instead of a tuple of arguments
+        ("collections.OrderedDict", b"(](%set"),  # a tensor as a pair
+        ("collections.OrderedDict", b"(](]%set"),  # a list and a tensor as pairs
+        ("torch.Size", b"(%st"),
+        ("torch.Size", b"((%stt"),
+    ],
+)
+def test_nothing_goes_through_a_tensor(tmp_path: Path, name: str, given: bytes) -> None:
+    module, _, function = name.rpartition(".")
+    call = f"c{module}\n{function}\n".encode() + given % SHOWN_OVER_AND_OVER + b"R."
+    archive(tmp_path / "m.pt", b"\x80\x02" + call)
+    with pytest.raises(PolysenseError, match=f"it calls '{name}', which a checkpoint has no need of"):
+        check_weights(tmp_path / "m.pt")
 
 
 @pytest.mark.parametrize("zipped", [True, False])

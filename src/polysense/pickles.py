@@ -39,7 +39,8 @@ class Call(NamedTuple):
     Attributes:
         name: with its module; empty where it is told otherwise than by a pickle's own texts, as from protocol 4 on.
             `.__setstate__` behind it: of what it made.
-        given: "nothing"; "values", which may be tuples and what calls made; "dictionary"; or "others".
+        given: "nothing"; "plain", values and tuples of them; "values", also what calls made; "pairs", one list of lists
+            alone; "dictionary"; "others", with lists and dictionaries; or "unknown", other than a tuple of arguments.
     """
 
     name: str
@@ -76,6 +77,8 @@ class _Value:
     Attributes:
         depth: how deep others are in it; exact for tuples, which do not change once they are made.
         hashed: how many values its hash takes; the same holds.
+        plain: whether it is a value, or a tuple of these and of such tuples.
+        lists: whether it is a list of lists alone.
         kind: "value"; "name", of a function or class; "tuple", of these, of tuples and of what calls made; "others", a
             tuple with lists in it; "list"; "dictionary"; or "made", by a call.
         name: of the function or class, also that made it.
@@ -85,6 +88,8 @@ class _Value:
 
     depth: int = 0
     hashed: int = 1
+    plain: bool = False
+    lists: bool = False
     kind: str = "value"
     name: str = ""
     held: tuple[_Value, ...] = ()
@@ -95,8 +100,8 @@ class _Value:
         return self.hashed + self.size + sum(value.size for value in self.held)
 
 
-_LEAF = _Value()
-_EMPTY = _Value(kind="tuple")
+_LEAF = _Value(plain=True)
+_EMPTY = _Value(plain=True, kind="tuple")
 _CHANGING = ("list", "dictionary", "made")
 
 
@@ -192,9 +197,10 @@ class _Reading:
 
     def make_tuple(self, parts: list[_Value]) -> None:
         self._spend(_PER_HOLDER)
-        plain = not any(part.kind in ("list", "dictionary", "others") for part in parts)
+        kind = "others" if any(part.kind in ("list", "dictionary", "others") for part in parts) else "tuple"
         held = tuple(part for part in parts if part.kind in _CHANGING)
-        self.push(_Value(_above(parts), _hashed(parts), "tuple" if plain else "others", held=held))
+        plain = all(part.plain for part in parts)
+        self.push(_Value(_above(parts), _hashed(parts), plain, kind=kind, held=held))
 
     def make(self, parts: list[_Value], kind: str) -> None:
         """A list, a dictionary, or what comes of a call that is not told by `call`."""
@@ -202,13 +208,20 @@ class _Reading:
         copied = sum(part.copied() for part in parts) if made else 0
         self._spend(_PER_HOLDER + _PER_COPIED * copied)
         # A function may give one of its arguments, such as a tuple.
-        self.push(_Value(_above(parts), _hashed(parts) if made else 1, kind, size=len(parts) + copied))
+        hashed, lists = _hashed(parts) if made else 1, kind == "list" and _are_lists(parts)
+        self.push(_Value(_above(parts), hashed, lists=lists, kind=kind, size=len(parts) + copied))
 
     def call(self, parts: list[_Value]) -> None:
-        """Of the first, with a tuple of arguments."""
-        function, arguments, *_named = parts
-        nothing = arguments.kind == "tuple" and arguments.hashed == 1
-        given = "others" if arguments.kind != "tuple" or _named else "nothing" if nothing else "values"
+        """Of the first, with a tuple of arguments, and maybe named ones."""
+        function, arguments, *named = parts
+        if named or arguments.kind not in ("tuple", "others"):
+            given = "unknown"
+        elif arguments.plain:
+            given = "nothing" if arguments.hashed == 1 else "plain"
+        elif arguments.kind == "tuple":
+            given = "values"
+        else:
+            given = "pairs" if arguments.hashed == 2 and all(part.lists for part in arguments.held) else "others"
         self.calls.add(Call(function.name if function.kind == "name" else "", given))
         self.make(parts[1:], "made")
         self._stack[-1].name = function.name
@@ -220,6 +233,7 @@ class _Reading:
             raise IndexError
         target.depth = max(target.depth, _above(parts[1:]))
         target.size += len(parts) - 1
+        target.lists = target.lists and _are_lists(parts[1:])
         if target.depth > _DEEPEST:
             raise UnpackingError(_TOO_DEEP)
         self.push(target)
@@ -244,6 +258,10 @@ def _above(parts: list[_Value]) -> int:
     if depth > _DEEPEST:
         raise UnpackingError(_TOO_DEEP)
     return depth
+
+
+def _are_lists(parts: list[_Value]) -> bool:
+    return all(part.kind == "list" for part in parts)
 
 
 def _hashed(parts: list[_Value]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers.tokenization_utils_base import SPECIAL_TOKENS_MAP_FILE, TOKENIZER_CONFIG_FILE
-from transformers.utils import cached_file
+from transformers.utils import cached_file, extract_commit_hash
 
 from polysense.errors import PolysenseError
 from polysense.folder import leads_out, read_json
@@ -31,10 +31,12 @@ def check_tokenizer_files(source: str | Path) -> None:
         PolysenseError: a setting names a file outside the folder.
         Exception: as `from_pretrained`, which `hub_errors` makes a `PolysenseError`.
     """
+    missing = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
+    commit = None
     for name in (TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_MAP_FILE):
-        missing = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
-        if (found := cached_file(str(source), name, **missing)) is None:
+        if (found := cached_file(str(source), name, _commit_hash=commit, **missing)) is None:
             continue
+        commit = extract_commit_hash(found, commit)  # so that the hub is asked once
         file = Path(found)
         for key, place in _named(read_json(file)):
             if _is_outside(file.parent, place):

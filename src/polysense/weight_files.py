@@ -26,15 +26,19 @@ from polysense.folder import read_json
 from polysense.pickles import PER_BYTE, Call, UnpackingError, check_pickle
 from polysense.unpacking import most_unpacked, read_entry
 
-# All that a state dict needs. Of what `weights_only` lets a pickle call else, much makes of a few bytes as many as it
+# All that a checkpoint needs. Of what `weights_only` lets a pickle call else, much makes of a few bytes as many as it
 # likes: a bytearray of a number, a tensor or a set of a tensor of one number that is shown over and over.
+_REBUILD = ("tensor", "tensor_v2", "tensor_v3", "parameter", "parameter_with_state")
 _CALLS = {
     Call("collections.OrderedDict", "nothing"),
+    Call("collections.OrderedDict", "pairs"),  # Python 2's
     Call("collections.OrderedDict.__setstate__", "dictionary"),  # `_metadata`, which `Module.state_dict` adds
-    *(
-        Call(f"torch._utils.{name}", "values")
-        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter")
-    ),
+    *(Call(f"torch._utils._rebuild_{what}", given) for what in _REBUILD for given in ("values", "others")),
+    # What optimisers and schedules keep.
+    *(Call(f"{module}.set", given) for module in ("__builtin__", "builtins") for given in ("pairs", "others")),
+    *(Call("collections.Counter", given) for given in ("nothing", "pairs", "others")),
+    Call("torch.Size", "plain"),
+    Call("torch.device", "plain"),
 }
 _SAFE, _NAMING = ".safetensors", "transformers_weights"
 _OLD_PICKLES = 5  # in front of the numbers: two of the format, the machine's, the state dict, and its storages
@@ -56,8 +60,8 @@ def check_weights(file: Path) -> None:
         raise _refused(file, str(error)) from None
     if odd := calls - _CALLS:
         raise PolysenseError(
-            f"{file}: it calls {max(odd).name[:80]!r} as no state dict does, which could run code or fill the memory; "
-            "get the model again, best as safetensors, or save its state dict alone"
+            f"{file}: it calls {max(odd).name[:80]!r}, which a checkpoint has no need of and which is not read; save "
+            "its state dict alone, or get the model as safetensors"
         )
 
 

@@ -26,7 +26,7 @@ from polysense.folder import RESULTS_FILE, check_files, read_json, working_folde
 from polysense.methods.catalog import method_config
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import parse_towers
-from polysense.training.runs import newest_checkpoint
+from polysense.training.runs import NotResumableError, newest_checkpoint
 from polysense.training.train import DEFAULT_TOWERS
 from polysense.vision_language.captions import read_caption_folder, take_share
 from polysense.vision_language.examples import Caption
@@ -310,7 +310,7 @@ class Study:
         if newest_checkpoint(working_folder(folder)) is not None:
             try:
                 run(resume=True)
-            except PolysenseError as error:
+            except NotResumableError as error:
                 logger.warning("%s is pre-trained from its beginning: %s", folder.name, error)
             else:
                 return

@@ -34,6 +34,10 @@ SEARCH_FOLDER = "search"
 _ANEW = "begin anew with --overwrite instead of --resume"
 
 
+class NotResumableError(PolysenseError):
+    """What is left of a run cannot be gone on with."""
+
+
 @contextmanager
 def run_folder(folder: Path, run: Mapping[str, Any], *, overwrite: bool, resume: bool) -> Iterator[Path]:
     """Note what a run that ends in `folder` was told, and give the folder of its checkpoints.
@@ -82,24 +86,26 @@ def _check_resumable(partial: Path, run: Mapping[str, Any]) -> None:
     """Refuse to go on from checkpoints that are not there, or are those of another run.
 
     Raises:
-        PolysenseError: either is so, or a file of theirs is not as it was written.
+        NotResumableError: either is so, or a file of theirs is not as it was written.
     """
     newest = newest_checkpoint(partial)
     if newest is None:
-        raise PolysenseError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
+        raise NotResumableError(f"nothing to resume: {partial} holds no checkpoint; leave --resume out")
     try:
         before = {"processes": 1, **read_json(partial / RUN_FILE)}
     except FileNotFoundError:
         before = {}
     except (OSError, ValueError, TypeError):
-        raise PolysenseError(f"{partial / RUN_FILE} is damaged: {_ANEW}") from None
+        raise NotResumableError(f"{partial / RUN_FILE} is damaged: {_ANEW}") from None
     changed = [name for name, value in json.loads(json.dumps(run)).items() if before.get(name) != value]
     if changed:
-        raise PolysenseError(f"the run in {partial} had other {', '.join(changed)}: give the same as then, or {_ANEW}")
+        raise NotResumableError(
+            f"the run in {partial} had other {', '.join(changed)}: give the same as then, or {_ANEW}"
+        )
     try:
         check_files(newest)  # an older one may be there in part, where a kill met its deletion
     except PolysenseError as error:
-        raise PolysenseError(f"the checkpoint is damaged: {_ANEW} ({error})") from None
+        raise NotResumableError(f"the checkpoint is damaged: {_ANEW} ({error})") from None
 
 
 def what_is_kept(folder: Path) -> str:
