@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.growth.curve import Curve, Point
@@ -12,7 +13,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 AXIS = "texts in the store"
 
 
-def store_curves(sizes: tuple[int, ...] = SIZES) -> list[Curve]:
+def store_curves(sizes: Sequence[int] = SIZES) -> list[Curve]:
     """Writing, opening, and reading 32 random texts of three modalities."""
     writing, opening, reading = [], [], []
     for texts in sizes:
