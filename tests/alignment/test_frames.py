@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -343,34 +342,6 @@ def test_frames_that_are_larger_than_announced(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(frames, "_stretch", lambda _: (0.0, 4.0))
     with pytest.raises(UnusableError, match=r"^broken"):
         clip_frames(data)
-
-
-def test_frames_are_not_decoded_to_find_out_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The header says 16 x 16; the first frame has 12 megapixels of 8 bytes."""
-    packing = zlib.compressobj(1)
-    rows = b"".join(packing.compress(bytes(1 + 4000 * 8)) for _ in range(3000)) + packing.flush()
-    picture = b"\x89PNG\r\n\x1a\n"
-    header = struct.pack(">IIBBBBB", 4000, 3000, 16, 6, 0, 0, 0)
-    for kind, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
-        picture += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="avi") as container:
-        stream = container.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb24"
-        packet = av.Packet(picture)
-        packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, 0, 0, True
-        packet.time_base = Fraction(1, 1)
-        container.mux(packet)
-
-    def width() -> int:
-        with frames._open(buffer.getvalue()) as container:
-            return container.streams.video[0].codec_context.width
-
-    assert width() == 4000, "FFmpeg decodes a frame of those that are not too large"
-    monkeypatch.setattr(frames, "MAX_MEGAPIXELS", 1)
-    assert width() == 0
-    with pytest.raises(UnusableError, match=r"^its first frame cannot be decoded, or has more than 1 megapixels$"):
-        clip_frames(buffer.getvalue())
 
 
 @pytest.mark.parametrize("hidden", [0, 6], ids=["shown", "decoded and never shown"])
