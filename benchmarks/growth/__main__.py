@@ -30,6 +30,8 @@ PARTS: Mapping[str, Callable[[Sequence[int]], list[Curve]]] = {
 }
 """By name; each is given the sizes of stores."""
 
+FIELDS = ("seconds", "expected_time", "megabytes", "expected_memory")
+
 
 def kept(numbers: Path) -> dict[str, list[Curve]]:
     """The curves by part that were measured before."""
@@ -57,15 +59,14 @@ def main(arguments: list[str]) -> int:
         write_json(numbers, {name: [asdict(curve) for curve in parts[name]] for name in PARTS if name in parts})
     curves = [curve for name in PARTS for curve in parts.get(name, [])]
     draw(curves, given.output)
-    table = Table("what", "over", "from", "to", "time", "exponent", "at the end", "expected", "memory", "at the end")
+    table = Table("what", "over", "from", "to", "time", "exponent", "expected", "memory", "exponent", "expected")
     for curve in curves:
-        (time, time_end), (_, memory) = curve.exponents("seconds"), curve.exponents("megabytes")
         first, last = curve.points[0], curve.points[-1]
+        exponents = ["" if math.isnan(exponent) else f"{exponent:.2f}" for exponent in map(curve.exponent, FIELDS)]
         table.add_row(
             curve.name, curve.axis, f"{first.size:,}", f"{last.size:,}",
-            f"{1000 * first.seconds:.4g} to {1000 * last.seconds:.4g} ms", f"{time:.2f}", f"{time_end:.2f}",
-            f"{curve.time_order:g}", f"{first.megabytes:.3g} to {last.megabytes:.3g} MB",
-            "" if math.isnan(memory) else f"{memory:.2f}",
+            f"{1000 * first.seconds:,.3g} to {1000 * last.seconds:,.3g} ms", *exponents[:2],
+            f"{first.megabytes:,.3g} to {last.megabytes:,.3g} MB", *exponents[2:],
         )  # fmt: skip
     Console(width=180).print(table)
     return 0

@@ -1,9 +1,8 @@
-"""A measured curve, and how steep it is."""
+"""A measured curve, and how steep it is beside what is expected."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,16 @@ class Point:
 
     Attributes:
         size: on the curve's axis.
-        seconds: the median of some calls.
+        seconds: the least of some calls, since all that a machine does beside only adds.
         megabytes: the most that a call had at once, beyond what was there before it, or what the curve's name says.
+        expected_time, expected_memory: what the two should be proportional to, each in a unit of its own.
     """
 
     size: int
     seconds: float
     megabytes: float
+    expected_time: float
+    expected_memory: float
 
 
 @dataclass(frozen=True)
@@ -35,37 +37,35 @@ class Curve:
 
     Attributes:
         name: of the work. axis: what grows. points: by size.
-        time_order, memory_order: the exponents that are expected for large sizes.
     """
 
     name: str
     axis: str
     points: Sequence[Point]
-    time_order: float
-    memory_order: float
 
-    def exponents(self, field: str) -> tuple[float, float]:
-        """Of "seconds" or "megabytes": over all sizes, and between the last two, which hides less behind constants.
+    def values(self, field: str) -> list[float]:
+        """A field of all points."""
+        return [float(getattr(point, field)) for point in self.points]
 
-        Not a number where there is less than `LEAST_MEGABYTES` to tell it from.
+    def exponent(self, field: str) -> float:
+        """Of a field's growth over the larger half of the sizes, where constants hide less.
+
+        Not a number where there is one size, or less than `LEAST_MEGABYTES` to tell it from.
         """
-        values = [float(getattr(point, field)) for point in self.points]
-        sizes = [point.size for point in self.points]
-        least = LEAST_MEGABYTES if field == "megabytes" else 0.0
-
-        def exponent(first: int, last: int) -> float:
-            if min(values[first], values[last]) < least:
-                return math.nan
-            return math.log(values[last] / values[first]) / math.log(sizes[last] / sizes[first])
-
-        return exponent(0, -1), exponent(-2, -1)
+        values, sizes = self.values(field), self.values("size")
+        middle = (len(sizes) - 1) // 2
+        if len(sizes) == 1 or (field == "megabytes" and min(values[middle], values[-1]) < LEAST_MEGABYTES):
+            return math.nan
+        return math.log(values[-1] / values[middle]) / math.log(sizes[-1] / sizes[middle])
 
 
-def measure(size: int, work: Callable[[], object], calls: int = 5) -> Point:
-    """Time and memory of some calls, after one that is not counted."""
+def measure(
+    size: int, work: Callable[[], object], expected_time: float, expected_memory: float, calls: int = 7
+) -> Point:
+    """Seconds and megabytes of some calls, after one that is not counted."""
     work()
     release_memory()
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
     before = memory_kilobytes("VmRSS")
-    times = [seconds(work) for _ in range(calls)]
-    return Point(size, statistics.median(times), (memory_kilobytes("VmHWM") - before) / 1024)
+    took = min(seconds(work) for _ in range(calls))
+    return Point(size, took, (memory_kilobytes("VmHWM") - before) / 1024, expected_time, expected_memory)

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.growth.curve import Curve
 from polysense.experiments.figures.style import MARKERS, PALETTE
 
-MEASURES = (("seconds", "seconds"), ("megabytes", "MB"))
+MEASURES = (("seconds", "expected_time", "seconds"), ("megabytes", "expected_memory", "MB"))
+LEAST_SPAN = 10
+"""Of an axis, largest to smallest: a flat curve should look flat."""
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
-    """A column a thing that grows, time above and memory below; dashed what the expected order would be."""
+    """A column a thing that grows, time above and memory below; dashed what is expected, through the last point."""
     axes_names = list(dict.fromkeys(curve.axis for curve in curves))
     figure = Figure(figsize=(3.6 * len(axes_names), 6.4), layout="constrained")
     panels = figure.subplots(2, len(axes_names), squeeze=False)
     names = list(dict.fromkeys(curve.name for curve in curves))
     for column, axis in enumerate(axes_names):
-        for row, (field, label) in enumerate(MEASURES):
+        for row, (field, expected_field, label) in enumerate(MEASURES):
             panel = panels[row][column]
             panel.set(xscale="log", yscale="log", xlabel=axis if row else "", ylabel=label if column == 0 else "")
             for curve in curves:
                 if curve.axis == axis:
                     look = names.index(curve.name)
                     colour = PALETTE[look % len(PALETTE)]
-                    sizes = [point.size for point in curve.points]
-                    values = [getattr(point, field) for point in curve.points]
+                    sizes, values, expected = map(curve.values, ("size", field, expected_field))
                     panel.plot(sizes, values, marker=MARKERS[look % len(MARKERS)], color=colour, label=curve.name)
-                    order = curve.time_order if field == "seconds" else curve.memory_order
-                    expected = [values[-1] * (size / sizes[-1]) ** order for size in sizes]
-                    panel.plot(sizes, expected, color=colour, linestyle="--", linewidth=0.8)
+                    scaled = [values[-1] * one / expected[-1] for one in expected]
+                    panel.plot(sizes, scaled, color=colour, linestyle="--", linewidth=0.8)
+            _scale(panel, {size for curve in curves if curve.axis == axis for size in curve.values("size")})
             panel.grid(visible=True, which="major", color="#e3e6ea", linewidth=0.6)
             if row == 0:
                 panel.legend(fontsize=8, frameon=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
+
+
+def _scale(panel: Axes, sizes: Iterable[float]) -> None:
+    """Plain numbers, a tick a size."""
+    low, high = panel.get_ylim()
+    widen = max(1.0, LEAST_SPAN * low / high) ** 0.5
+    panel.set_ylim(low / widen, high * widen)
+    panel.xaxis.set(major_locator=FixedLocator(sorted(sizes)), minor_locator=NullLocator())
+    panel.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from benchmarks.growth.curve import Curve, measure
+from benchmarks.growth.counts import count
+from benchmarks.growth.curve import Curve, Point, measure
 from benchmarks.made_up import sentences
 from polysense.methods.catalog import method_config
 from polysense.modality import MODALITIES
@@ -38,9 +41,6 @@ AXES: Mapping[str, tuple[str, Sequence[int]]] = {
 }
 """By field of `Place`: its name on the axis, and the sizes."""
 
-ORDERS = {"words": (1.0, 1.0), "batch": (1.0, 1.0), "k": (0.0, 0.0), "modalities": (0.0, 0.0)}
-"""Expected of a step: the backbone's linear layers grow with the tokens; of 0, all else is the backbone."""
-
 
 def step_curves() -> list[Curve]:
     """A training step of each method over each axis."""
@@ -49,12 +49,12 @@ def step_curves() -> list[Curve]:
         for method in METHODS:
             if method == "text" and name in ("k", "modalities"):
                 continue  # which looks at none
-            points = [measure(size, step(method, replace(Place(), **{name: size}))) for size in sizes]
-            found.append(Curve(method, axis, points, *ORDERS[name]))
+            points = [step(size, method, replace(Place(), **{name: size})) for size in sizes]
+            found.append(Curve(method, axis, points))
     return found
 
 
-def step(method: str, place: Place) -> Callable[[], None]:
+def step(size: int, method: str, place: Place) -> Point:
     """Forward, backward and AdamW on MiniLM, prototypes and graphs in memory."""
     torch.manual_seed(0)
     chosen = method_config(method)
@@ -75,13 +75,18 @@ def step(method: str, place: Place) -> Callable[[], None]:
         optimizer.step()
         optimizer.zero_grad()
 
-    return work
+    there = [*model.parameters(), *(value for value in inputs.values() if isinstance(value, Tensor))]
+    counts = count(work, there)
+    return measure(size, work, counts.operations, counts.megabytes)
 
 
 def reading_curve() -> Curve:
     """Prototypes of 64 sentences by the image tower that ships, over their length."""
     tower, reading = open_tower("image"), Reading()
     axis, sizes = AXES["words"]
-    texts = {size: sentences(READ_AT_ONCE, size, size) for size in sizes}
-    points = [measure(size, lambda size=size: read_prototypes(tower, reading, texts[size])) for size in sizes]
-    return Curve("reading prototypes", axis, points, 1.0, 0.0)
+    points = []
+    for size in sizes:
+        work = partial(read_prototypes, tower, reading, sentences(READ_AT_ONCE, size, size))
+        # Calls of the tower are cut to the same number of tokens.
+        points.append(measure(size, work, count(work).operations, 1))
+    return Curve("reading prototypes", axis, points)

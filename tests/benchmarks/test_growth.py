@@ -4,27 +4,59 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from benchmarks.growth import __main__ as growth
+from benchmarks.growth.counts import count
 from benchmarks.growth.curve import Curve, Point
+from benchmarks.growth.stores import shards_of_a_batch
 
 
 def test_exponents() -> None:
-    curve = Curve("squares", "rows", [Point(n, n**2 * 1e-6, 0.01 * n) for n in (10, 100, 1000)], 2, 1)
-    assert curve.exponents("seconds") == pytest.approx((2, 2))
-    whole, end = curve.exponents("megabytes")
-    assert math.isnan(whole)  # a tenth of a megabyte tells nothing
-    assert end == pytest.approx(1)
+    curve = Curve("squares", "rows", [Point(n, n**2 * 1e-6, 0.2 * n, n**3, 1) for n in (1, 10, 100)])
+    assert curve.exponent("seconds") == pytest.approx(2)
+    assert curve.exponent("megabytes") == pytest.approx(1)
+    assert curve.exponent("expected_time") == pytest.approx(3)
+    assert curve.exponent("expected_memory") == 0
 
 
-def test_memory_that_is_not_there_has_no_exponent() -> None:
-    curve = Curve("opening", "rows", [Point(10, 1, 0), Point(100, 1, -0.5)], 0, 0)
-    assert all(math.isnan(exponent) for exponent in curve.exponents("megabytes"))
+@pytest.mark.parametrize("megabytes", [(0, 0), (0, 5), (5, -0.5), (0.9, 5)])
+def test_memory_that_is_not_there_has_no_exponent(megabytes: tuple[float, float]) -> None:
+    curve = Curve("opening", "rows", [Point(n, 1, taken, 1, 1) for n, taken in zip((1, 10), megabytes, strict=True)])
+    assert math.isnan(curve.exponent("megabytes"))
+
+
+def test_one_size_has_no_exponent() -> None:
+    assert math.isnan(Curve("opening", "rows", [Point(1, 1, 5, 1, 1)]).exponent("seconds"))
+
+
+def test_counts_are_those_of_matrix_products_and_of_what_is_kept() -> None:
+    there = torch.zeros(8, 4)
+    weight = torch.zeros(4, 16, requires_grad=True)
+    found = count(lambda: torch.sigmoid(there @ weight).sum().backward(), [there, weight])
+    products = 2 * 8 * 4 * 16
+    assert found.operations == 2 * products  # forward, and the weight's gradient: `there` has none
+    assert found.megabytes * 1e6 == 4 * (8 * 16 + 4 * 16)  # the sigmoid's result, and the gradient
+
+
+def test_views_of_one_tensor_are_kept_once() -> None:
+    def work() -> None:
+        made = torch.sigmoid(weight)
+        (made[:2] * made[2:] * made[1:3]).sum().backward()
+
+    weight = torch.zeros(4, 3, requires_grad=True)
+    between = 2 * 3  # the first product
+    assert count(work, [weight]).megabytes * 1e6 == 4 * (4 * 3 + between + 4 * 3)
+
+
+@pytest.mark.parametrize(("shards", "expected"), [(1, 1), (2, 2), (1_000_000, 32)])
+def test_a_batch_touches_as_many_shards_as_it_can(shards: int, expected: float) -> None:
+    assert shards_of_a_batch(shards) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_part_is_drawn_beside_what_was_measured_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def part(axis: str) -> list[Curve]:
         asked.append(axis)
-        return [Curve("work", axis, [Point(1, 0.1, 2), Point(2, 0.2, 4)], 1, 1)]
+        return [Curve("work", axis, [Point(1, 0.1, 2, 1, 1), Point(2, 0.2, 4, 2, 2)])]
 
     asked: list[str] = []
     drawn: list[str] = []
