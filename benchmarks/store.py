@@ -58,11 +58,13 @@ def keys(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def fill(root: Path, texts: int) -> float:
     """Write all tables, `CHUNK` texts a shard; the seconds it took."""
 
+    batches = {modality: PrototypeBatch.empty(CHUNK, K, width, np.float16) for modality, width in WIDTHS.items()}
+    for batch in batches.values():
+        batch.counts[:] = K
+        batch.features[:] = np.random.default_rng(0).standard_normal(batch.features.shape)
+
     def work() -> None:
-        for modality, width in WIDTHS.items():
-            batch = PrototypeBatch.empty(CHUNK, K, width, np.float16)
-            batch.counts[:] = K
-            batch.features[:] = np.random.default_rng(0).standard_normal(batch.features.shape)
+        for modality, batch in batches.items():
             store = open_store(root, modality)
             with store.writing():
                 for first in range(0, texts, CHUNK):

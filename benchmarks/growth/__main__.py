@@ -1,7 +1,7 @@
 """`python -m benchmarks.growth`: measure curves, draw them, and print how steep they are.
 
-All take about half an hour, and 17 GB of disk for the largest store. With `--part` some are measured, and what the file
-of numbers has of the others is drawn beside them.
+All take about twenty minutes, and 17 GB of disk for the largest store. With `--part` some are measured, and what the
+file of numbers has of the others is drawn beside them.
 """
 
 from __future__ import annotations

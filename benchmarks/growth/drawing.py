@@ -15,6 +15,8 @@ from polysense.experiments.figures.style import MARKERS, PALETTE
 MEASURES = (("seconds", "expected_time", "seconds"), ("megabytes", "expected_memory", "MB"))
 LEAST_SPAN = 10
 """Of an axis, largest to smallest: a flat curve should look flat."""
+MANY_DECADES = 1e4
+"""Of an axis: above it a tick a decade."""
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
@@ -26,7 +28,8 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
     for column, axis in enumerate(axes_names):
         for row, (field, expected_field, label) in enumerate(MEASURES):
             panel = panels[row][column]
-            panel.set(xscale="log", yscale="log", xlabel=axis if row else "", ylabel=label if column == 0 else "")
+            panel.set(xscale="log", xlabel=axis if row else "", ylabel=label if column == 0 else "")
+            panel.set_yscale("log", nonpositive="mask")
             for curve in curves:
                 if curve.axis == axis:
                     look = names.index(curve.name)
@@ -49,6 +52,7 @@ def _scale(panel: Axes, sizes: Iterable[float]) -> None:
     widen = max(1.0, LEAST_SPAN * low / high) ** 0.5
     panel.set_ylim(low / widen, high * widen)
     panel.xaxis.set(major_locator=FixedLocator(sorted(sizes)), minor_locator=NullLocator())
-    panel.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+    subs = (1, 2, 5) if high / low < MANY_DECADES else (1,)
+    panel.yaxis.set(major_locator=LogLocator(subs=subs), minor_locator=NullLocator())
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
