@@ -14,9 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.growth.curve import Curve, Point
 from benchmarks.growth.drawing import draw
 from benchmarks.growth.steps import reading_curve, step_curves
@@ -33,14 +30,15 @@ PARTS: Mapping[str, Callable[[Sequence[int]], list[Curve]]] = {
 FIELDS = ("seconds", "expected_time", "megabytes", "expected_memory")
 
 
-def kept(numbers: Path) -> dict[str, list[Curve]]:
-    """The curves by part that were measured before."""
-    if not numbers.exists():
+def kept(numbers: Path, wanted: Sequence[str]) -> dict[str, list[Curve]]:
+    """The curves by part that were measured before, of the parts that are wanted."""
+    if not wanted or not numbers.exists():
         return {}
     parts = json.loads(numbers.read_text())
     return {
         part: [Curve(**{**curve, "points": [Point(**point) for point in curve["points"]]}) for curve in curves]
         for part, curves in parts.items()
+        if part in wanted
     }
 
 
@@ -52,24 +50,44 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--part", action="append", choices=list(PARTS), help="repeatable; else all")
     given = parser.parse_args(arguments)
     sizes = [size for size in SIZES if size <= given.most_texts]
+    if not sizes:
+        parser.error(f"--most-texts is at least {SIZES[0]:,}, the smallest store")
     numbers = given.output.with_suffix(".json")
-    parts = kept(numbers)
-    for part in given.part or PARTS:
+    asked = given.part or list(PARTS)
+    parts = kept(numbers, [part for part in PARTS if part not in asked])
+    for part in asked:
         parts[part] = PARTS[part](sizes)
         write_json(numbers, {name: [asdict(curve) for curve in parts[name]] for name in PARTS if name in parts})
     curves = [curve for name in PARTS for curve in parts.get(name, [])]
     draw(curves, given.output)
-    table = Table("what", "over", "from", "to", "time", "exponent", "expected", "memory", "exponent", "expected")
+    print(table(curves))
+    return 0
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """As Markdown."""
+    header = ("what", "over", "from", "to", "time", "exponent", "expected", "memory", "exponent", "expected")
+    rows = [header, ("---",) * len(header)]
     for curve in curves:
         first, last = curve.points[0], curve.points[-1]
-        exponents = ["" if math.isnan(exponent) else f"{exponent:.2f}" for exponent in map(curve.exponent, FIELDS)]
-        table.add_row(
+        time, expected_time, memory, expected_memory = map(curve.exponent, FIELDS)
+        rows.append((
             curve.name, curve.axis, f"{first.size:,}", f"{last.size:,}",
-            f"{1000 * first.seconds:,.3g} to {1000 * last.seconds:,.3g} ms", *exponents[:2],
-            f"{first.megabytes:,.3g} to {last.megabytes:,.3g} MB", *exponents[2:],
-        )  # fmt: skip
-    Console(width=180).print(table)
-    return 0
+            f"{digits(1000 * first.seconds)} to {digits(1000 * last.seconds)} ms", exponent(time), exponent(expected_time),
+            f"{digits(first.megabytes)} to {digits(last.megabytes)} MB",
+            exponent(memory), "" if math.isnan(memory) else exponent(expected_memory),
+        ))  # fmt: skip
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def exponent(value: float) -> str:
+    """Nothing where it is no number."""
+    return "" if math.isnan(value) else f"{value:.1f}".replace("-0.0", "0.0")
+
+
+def digits(value: float) -> str:
+    """Three of them, and plain."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 if __name__ == "__main__":

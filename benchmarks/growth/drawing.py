@@ -20,7 +20,7 @@ MANY_DECADES = 1e4
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
-    """A column a thing that grows, time above and memory below; dashed what is expected, through the last point."""
+    """A column a thing that grows, time above and memory below; dashed what is expected, through the middle point."""
     axes_names = list(dict.fromkeys(curve.axis for curve in curves))
     figure = Figure(figsize=(3.6 * len(axes_names), 6.4), layout="constrained")
     panels = figure.subplots(2, len(axes_names), squeeze=False)
@@ -36,11 +36,12 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
                     colour = PALETTE[look % len(PALETTE)]
                     sizes, values, expected = map(curve.values, ("size", field, expected_field))
                     panel.plot(sizes, values, marker=MARKERS[look % len(MARKERS)], color=colour, label=curve.name)
-                    scaled = [values[-1] * one / expected[-1] for one in expected]
+                    scaled = [values[curve.middle] * one / expected[curve.middle] for one in expected]
                     panel.plot(sizes, scaled, color=colour, linestyle="--", linewidth=0.8)
             _scale(panel, {size for curve in curves if curve.axis == axis for size in curve.values("size")})
             panel.grid(visible=True, which="major", color="#e3e6ea", linewidth=0.6)
             if row == 0:
+                panel.plot([], [], color="black", linestyle="--", linewidth=0.8, label="expected")
                 panel.legend(fontsize=8, frameon=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)

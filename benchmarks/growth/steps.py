@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from benchmarks.growth.counts import count
-from benchmarks.growth.curve import Curve, Point, measure
+from benchmarks.growth.curve import Curve, Point, most_memory
 from benchmarks.made_up import sentences
+from benchmarks.timing import in_turn
 from polysense.methods.catalog import method_config
 from polysense.modality import MODALITIES
 from polysense.models import PolysenseConfig, PolysenseForSequenceClassification, PolysenseProcessor
-from polysense.prototypes.reader import read_prototypes
+from polysense.prototypes.reader import BATCH_TOKENS, read_prototypes
 from polysense.prototypes.reading import Reading
 from polysense.towers.registry import open_tower
 
-METHODS = ("text", "macsc", "mase")
+NAMES = {"text": "text", "macsc": "MaCSC", "mase": "MASE"}
+CALLS = 7
 READ_AT_ONCE = 64
 
 
@@ -36,25 +37,44 @@ class Place:
 AXES: Mapping[str, tuple[str, Sequence[int]]] = {
     "words": ("words a sentence", (8, 16, 32, 64, 128, 256)),
     "batch": ("sentences a batch", (4, 8, 16, 32, 64, 128)),
-    "k": ("prototypes a sentence and modality (K)", (1, 2, 4, 8, 16, 32)),
-    "modalities": ("modalities beside the text", (1, 2, 3, 6, 12)),
+    "k": ("K", (1, 2, 4, 8, 16, 32)),
+    "modalities": ("modalities", (1, 2, 3, 6, 12)),
 }
 """By field of `Place`: its name on the axis, and the sizes."""
 
 
-def step_curves() -> list[Curve]:
-    """A training step of each method over each axis."""
+def step_curves(base: Place = Place(), axes: Mapping[str, tuple[str, Sequence[int]]] = AXES) -> list[Curve]:
+    """A training step of each method over each axis, from one place."""
     found = []
-    for name, (axis, sizes) in AXES.items():
-        for method in METHODS:
-            if method == "text" and name in ("k", "modalities"):
-                continue  # which looks at none
-            points = [step(size, method, replace(Place(), **{name: size})) for size in sizes]
-            found.append(Curve(method, axis, points))
+    for field, (axis, sizes) in axes.items():
+        # Of K and of modalities text alone knows nothing.
+        methods = [method for method in NAMES if method != "text" or field in ("words", "batch")]
+        columns = [points(size, [step(m, replace(base, **{field: size})) for m in methods]) for size in sizes]
+        for method, column in zip(methods, zip(*columns, strict=True), strict=True):
+            found.append(Curve(NAMES[method], axis, column))
     return found
 
 
-def step(size: int, method: str, place: Place) -> Point:
+@dataclass(frozen=True)
+class Step:
+    """A step to take, and what it uses: a model and its inputs."""
+
+    work: Callable[[], None]
+    there: object
+
+
+def points(size: int, steps: Sequence[Step]) -> list[Point]:
+    """The time of each the least of some calls in turn, since all that a machine does beside only adds."""
+    counts = [count(step.work, step.there) for step in steps]
+    memory = [most_memory(step.work) for step in steps]
+    times = in_turn([step.work for step in steps], CALLS)
+    return [
+        Point(size, min(taken), megabytes, counted.operations, counted.megabytes)
+        for taken, megabytes, counted in zip(times, memory, counts, strict=True)
+    ]
+
+
+def step(method: str, place: Place) -> Step:
     """Forward, backward and AdamW on MiniLM, prototypes and graphs in memory."""
     torch.manual_seed(0)
     chosen = method_config(method)
@@ -75,18 +95,17 @@ def step(size: int, method: str, place: Place) -> Point:
         optimizer.step()
         optimizer.zero_grad()
 
-    there = [*model.parameters(), *(value for value in inputs.values() if isinstance(value, Tensor))]
-    counts = count(work, there)
-    return measure(size, work, counts.operations, counts.megabytes)
+    return Step(work, (list(model.parameters()), list(model.buffers()), dict(inputs)))
 
 
-def reading_curve() -> Curve:
+def reading_curve(sizes: Sequence[int] = AXES["words"][1]) -> Curve:
     """Prototypes of 64 sentences by the image tower that ships, over their length."""
     tower, reading = open_tower("image"), Reading()
-    axis, sizes = AXES["words"]
-    points = []
+    column = []
     for size in sizes:
         work = partial(read_prototypes, tower, reading, sentences(READ_AT_ONCE, size, size))
-        # Calls of the tower are cut to the same number of tokens.
-        points.append(measure(size, work, count(work).operations, 1))
-    return Curve("reading prototypes", axis, points)
+        operations, memory, times = count(work).operations, most_memory(work), in_turn([work], CALLS)
+        # A call of the tower is given so many tokens, or all there are.
+        tokens = min(READ_AT_ONCE * size, BATCH_TOKENS["cpu"])
+        column.append(Point(size, min(times[0]), memory, operations, tokens))
+    return Curve("reading prototypes", AXES["words"][0], column)

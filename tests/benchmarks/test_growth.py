@@ -8,7 +8,11 @@ import torch
 from benchmarks.growth import __main__ as growth
 from benchmarks.growth.counts import count
 from benchmarks.growth.curve import Curve, Point
-from benchmarks.growth.stores import shards_of_a_batch
+from benchmarks.growth.drawing import draw
+from benchmarks.growth.steps import Place, reading_curve, step_curves
+from benchmarks.growth.stores import shards_of_a_batch, store_curves
+from PIL import Image
+from torch.nn import functional as F
 
 
 def test_exponents() -> None:
@@ -46,6 +50,56 @@ def test_views_of_one_tensor_are_kept_once() -> None:
     weight = torch.zeros(4, 3, requires_grad=True)
     between = 2 * 3  # the first product
     assert count(work, [weight]).megabytes * 1e6 == 4 * (4 * 3 + between + 4 * 3)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_attention_counts_the_same_with_dropout_and_without(dropout: float, trained: bool) -> None:
+    batch, heads, length, width = 2, 3, 5, 4
+    states = torch.zeros(batch, heads, length, width, requires_grad=trained)
+
+    def work() -> None:
+        found = F.scaled_dot_product_attention(states * 1, states * 1, states * 1, dropout_p=dropout)
+        if trained:
+            found.sum().backward()
+
+    product = 2 * batch * heads * length**2 * width
+    # Backward without dropout the scores are computed anew.
+    assert count(work).operations == product * (2 + trained * (4 + (dropout == 0)))
+
+
+def test_tensors_that_were_there_are_not_kept_however_nested() -> None:
+    nested, weight = {"prototypes": {"image": torch.ones(3, 4)}}, torch.ones(3, 4, requires_grad=True)
+    found = count(lambda: (weight * nested["prototypes"]["image"]).sum().backward(), [nested, weight])
+    assert found.megabytes * 1e6 == 4 * 3 * 4
+
+
+def test_small_curves(tmp_path: Path) -> None:
+    axes = {"words": ("words", (4, 6)), "k": ("K", (2,))}
+    curves = [
+        *step_curves(Place(batch=2, words=4, k=1, modalities=1), axes),
+        reading_curve((4, 6)),
+        *store_curves((9,)),
+    ]
+    assert [curve.name for curve in curves] == [
+        "text", "MaCSC", "MASE", "MaCSC", "MASE", "reading prototypes", "writing files", "opening", "reading 32 texts",
+    ]  # fmt: skip
+    assert all(point.seconds > 0 < point.expected_time for curve in curves for point in curve.points)
+    text, macsc = (curve.values("expected_time") for curve in curves[:2])
+    assert all(one < other for one, other in zip(text, macsc, strict=True))
+    draw(curves, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > picture.height > 500
+    lines = growth.table(curves).splitlines()
+    assert len(lines) == 2 + len(curves)
+    assert all(line.count("|") == 11 and "nan" not in line for line in lines)
+
+
+def test_a_store_that_is_too_small_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        growth.main(["--output", str(tmp_path / "growth.png"), "--most-texts", "999"])
+    assert "--most-texts is at least 1,000" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("shards", "expected"), [(1, 1), (2, 2), (1_000_000, 32)])
