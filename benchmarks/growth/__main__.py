@@ -73,7 +73,8 @@ def table(curves: Sequence[Curve]) -> str:
         time, expected_time, memory, expected_memory = map(curve.exponent, FIELDS)
         rows.append((
             curve.name, curve.axis, f"{first.size:,}", f"{last.size:,}",
-            f"{digits(1000 * first.seconds)} to {digits(1000 * last.seconds)} ms", exponent(time), exponent(expected_time),
+            f"{digits(1000 * first.seconds)} to {digits(1000 * last.seconds)} ms",
+            exponent(time), exponent(expected_time),
             f"{digits(first.megabytes)} to {digits(last.megabytes)} MB",
             exponent(memory), "" if math.isnan(memory) else exponent(expected_memory),
         ))  # fmt: skip
