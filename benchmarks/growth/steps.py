@@ -105,7 +105,7 @@ def reading_curve(sizes: Sequence[int] = AXES["words"][1]) -> Curve:
     for size in sizes:
         work = partial(read_prototypes, tower, reading, sentences(READ_AT_ONCE, size, size))
         operations, memory, times = count(work).operations, most_memory(work), in_turn([work], CALLS)
-        # A call of the tower is given so many tokens, or all there are.
+        # A call of the tower is given so many tokens, or all there are; a word is about one.
         tokens = min(READ_AT_ONCE * size, BATCH_TOKENS["cpu"])
         column.append(Point(size, min(times[0]), memory, operations, tokens))
     return Curve("reading prototypes", AXES["words"][0], column)

@@ -121,8 +121,9 @@ def test_a_part_is_drawn_beside_what_was_measured_before(tmp_path: Path, monkeyp
     assert growth.main([*where, "--part", "store"]) == growth.main([*where, "--part", "steps"]) == 0
     assert asked == ["store", "steps"]
     assert drawn == ["store", "steps", "store"]
-    (tmp_path / "growth.json").write_text('{"steps": [{"name": "of an older version", "points": []}]}')
+    older = '{"steps": [{"name": "of an older version", "points": []}]}'
+    (tmp_path / "growth.json").write_text(older)
     growth.main(where)
     assert asked[2:] == list(names)
-    (tmp_path / "growth.json").write_text('{"steps": [{"name": "of an older version", "points": []}]}')
+    (tmp_path / "growth.json").write_text(older)
     growth.main([*where, "--part", "steps"])
